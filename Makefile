@@ -1,0 +1,36 @@
+# The two commands are `make demo` and `make test`; each makes .venv itself and is quick when it exists.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_SECONDS ?= 20
+
+.PHONY: demo test lint bench run clean
+
+$(VENV)/.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Banyan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install --editable '.[test,lint]'
+	@touch $@
+
+demo: $(VENV)/.stamp
+	@DEMO_SECONDS=$(DEMO_SECONDS) $(BIN)/python -m legacy_stub.demo
+
+test: $(VENV)/.stamp
+	@tests/install-servers.sh
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+
+lint: $(VENV)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.stamp
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+run: $(VENV)/.stamp
+	@$(BIN)/banyan run routes
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis var
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

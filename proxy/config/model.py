@@ -1,0 +1,445 @@
+"""What users may write in ``routes/*.yaml``, field by field.
+
+Law: this file is the whole configuration language. A key that is not here is an unknown key; a key that is here works.
+Each field's docstring says what it means, its unit, and what zero or none means; the JSON Schema and
+``docs/configuration.md`` are held against them by tests. Checks that need more than one object (unknown upstreams,
+tying routes) live in ``proxy.config.lint``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+
+Stage = Literal["legacy", "shadow", "canary", "live", "retired"]
+FallbackReason = Literal["connect-failure", "timeout", "reset", "invalid-response", "5xx"]
+
+STAGES: tuple[Stage, ...] = ("legacy", "shadow", "canary", "live", "retired")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_UNITS_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]*):\d{1,5}")
+ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+"""Names of routes, upstreams and cohorts: they are metric labels, URL segments and file names at once."""
+
+
+def parse_duration(value: object) -> object:
+    """``250ms``, ``2s``, ``1m``, ``1h``, ``7d`` -> seconds. Raises ValueError on anything else."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        return float(match[1]) * _UNITS_SECONDS[match[2]]
+    raise ValueError(f"{value!r} is not a duration; write it like 250ms, 2s, 1m or 1h")
+
+
+def parse_size(value: object) -> object:
+    """``512B``, ``64KiB``, ``1MiB`` -> bytes. Raises ValueError on anything else."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        return int(match[1]) * _UNITS_BYTES[match[2]]
+    raise ValueError(f"{value!r} is not a size; write it like 512B, 64KiB or 1MiB")
+
+
+def parse_share(value: object) -> object:
+    """``5%`` -> 0.05. Raises ValueError on anything else and above 100 %."""
+    if isinstance(value, str) and (match := _SHARE.fullmatch(value)) and float(match[1]) <= 100:
+        return float(match[1]) / 100
+    raise ValueError(f"{value!r} is not a share; write it like 5% (at most 100%)")
+
+
+def parse_percent(value: object) -> object:
+    """``10%`` -> 10: whole percents only, because buckets are whole. Raises ValueError on anything else."""
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}%", value) and int(value[:-1]) <= 100:
+        return int(value[:-1])
+    raise ValueError(f"{value!r} is not a whole percentage; write it like 10% (0% to 100%)")
+
+
+def _one_or_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value) or int(value.rsplit(":", 1)[1]) > 65535:
+        raise ValueError(f"{value!r} is not an address; write it like 127.0.0.1:8080 or [::1]:8080")
+    return value
+
+
+def _check_id(value: str) -> str:
+    if not ID.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a name; use lower-case letters, digits, '-', '_' and '.', at most 64 of them"
+        )
+    return value
+
+
+def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), _text_schema(_DURATION.pattern, "250ms")]
+Size = Annotated[int, BeforeValidator(parse_size), _text_schema(_SIZE.pattern, "64KiB")]
+Share = Annotated[float, BeforeValidator(parse_share), _text_schema(_SHARE.pattern, "5%")]
+Percent = Annotated[int, BeforeValidator(parse_percent), _text_schema(r"\d{1,3}%", "10%")]
+Address = Annotated[str, BeforeValidator(lambda v: _check_address(v) if isinstance(v, str) else v)]
+Name = Annotated[str, BeforeValidator(lambda v: _check_id(v) if isinstance(v, str) else v)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Token(_Model):
+    """Who may use the admin side."""
+
+    name: Name
+    """Whom the audit names as the actor."""
+    role: Literal["viewer", "operator"] = "viewer"
+    """A viewer reads; an operator also changes."""
+    token: str = Field(min_length=16)
+    """The secret, best taken from the environment: ``${NAME}``. At least 16 characters."""
+
+
+class Admin(_Model):
+    """The operators' side: API, metrics, health."""
+
+    listen: Address = "127.0.0.1:9900"
+    """Where it listens. Port 0 takes a free one. An address that is not loopback needs ``tokens``."""
+    tokens: list[Token] = []
+    """None: everybody who reaches a loopback address is an operator."""
+
+
+class Identity(_Model):
+    """One place to look for who is asking; exactly one key."""
+
+    header: str | None = None
+    """The name of a request header."""
+    cookie: str | None = None
+    """The name of a cookie."""
+    query: str | None = None
+    """The name of a query parameter."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Identity:
+        if sum(v is not None for v in (self.header, self.cookie, self.query)) != 1:
+            raise ValueError("write exactly one of header, cookie or query")
+        return self
+
+
+class Cohort(_Model):
+    """A named set of users. Whoever is in ``users`` or shows all of ``header`` and ``cookie`` belongs to it."""
+
+    users: list[str] = []
+    """Identities, as ``identity`` yields them."""
+    users_file: str | None = None
+    """A file with one identity a line, relative to the YAML file; read at load and at each reload."""
+    header: dict[str, str] = {}
+    """Header name -> exact value; all must hold."""
+    cookie: dict[str, str] = {}
+    """Cookie name -> exact value; all must hold."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Cohort:
+        if not (self.users or self.users_file or self.header or self.cookie):
+            raise ValueError("a cohort needs users, users_file, header or cookie")
+        return self
+
+
+class Timeouts(_Model):
+    """How long to wait for an upstream. None of them may be zero."""
+
+    connect: Duration = Field(default=1.0, gt=0)
+    """For the connection, TLS included."""
+    first_byte: Duration = Field(default=10.0, gt=0)
+    """From the end of the request to the head of the answer."""
+    idle: Duration = Field(default=30.0, gt=0)
+    """Between two pieces of the answer's body, and between two pieces of a body the upstream is slow to take. A
+    stream may run for ever as long as something moves."""
+    total: Duration = Field(default=60.0, gt=0)
+    """From the end of the request to the head of the answer that the client gets, over all tries and the fallback."""
+    tunnel_idle: Duration = Field(default=600.0, gt=0)
+    """Silence in both directions after an Upgrade (WebSocket)."""
+
+
+class Upstream(_Model):
+    """A named service that can answer."""
+
+    endpoints: list[str] = Field(min_length=1)
+    """``http://host:port`` or ``https://host:port``, without a path; used in turn."""
+    timeouts: Timeouts = Timeouts()
+    """How long to wait for it."""
+    max_idle: int = Field(default=128, ge=0, le=10_000)
+    """Idle connections kept per endpoint, worker and purpose. 0: none are kept."""
+
+    @field_validator("endpoints")
+    @classmethod
+    def _endpoint(cls, value: list[str]) -> list[str]:
+        for url in value:
+            try:
+                parts = urlsplit(url)
+                parts.port  # noqa: B018 - raises ValueError when the port is out of range
+            except ValueError as error:
+                raise ValueError(f"{url!r} is not a URL: {error}") from None
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:9001")
+            if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+                raise ValueError(f"{url!r} may hold scheme, host and port only: targets are forwarded unchanged")
+        return value
+
+
+class Match(_Model):
+    """Which requests a route is for. More than one key: all must hold. At most one of the three paths."""
+
+    host: str | None = None
+    """The Host, without port, in any case; ``*.example.com`` is any name below."""
+    path: str | None = None
+    """A template: ``{name}`` is exactly one segment, a trailing ``/**`` is any rest (also none)."""
+    path_prefix: str | None = None
+    """The path begins with this, at a segment border."""
+    path_regex: str | None = None
+    """The whole path fits this regular expression, of a subset that is matched in linear time."""
+    methods: list[str] = []
+    """None: every method. GET does not stand for HEAD."""
+    headers: dict[str, str] = {}
+    """Header name -> exact value; ``*`` is any value."""
+    query: dict[str, str] = {}
+    """Query parameter -> exact value; ``*`` is any value."""
+    cookies: dict[str, str] = {}
+    """Cookie -> exact value; ``*`` is any value."""
+
+    @field_validator("methods")
+    @classmethod
+    def _method(cls, value: list[str]) -> list[str]:
+        for method in value:
+            if not re.fullmatch(r"[A-Z][A-Z-]{0,31}", method):
+                raise ValueError(f"{method!r} is not a method; methods are written in capitals")
+        return value
+
+    @field_validator("path", "path_prefix")
+    @classmethod
+    def _slash(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError(f"{value!r} must begin with a slash")
+        return value
+
+    @model_validator(mode="after")
+    def _one_path(self) -> Match:
+        if sum(v is not None for v in (self.path, self.path_prefix, self.path_regex)) > 1:
+            raise ValueError("write only one of path, path_prefix and path_regex")
+        return self
+
+
+class Canary(_Model):
+    """Who gets the candidate at stage ``canary``."""
+
+    percent: Percent = 0
+    """Users whose bucket is at most this. 0%: nobody by percent."""
+    cohorts: list[Name] = []
+    """Cohorts that always get the candidate."""
+    salt: str = ""
+    """Routes with one salt move a user together. Empty: the route's id."""
+
+
+class Shadow(_Model):
+    """The copy that only gets compared."""
+
+    sample: Share = 1.0
+    """Share of the eligible requests. 0%: no shadow."""
+    reverse: bool = False
+    """At ``canary``: also ask legacy about requests that the candidate answered. (At ``live`` that is always so.)"""
+    methods: list[str] = ["GET", "HEAD", "OPTIONS"]
+    """Which methods are eligible. Others than the safe ones need ``unsafe: accepted-by-candidate``."""
+    unsafe: Literal["off", "accepted-by-candidate"] = "off"
+    """``accepted-by-candidate``: the candidate promises to change nothing when it sees ``X-Banyan-Shadow: 1``."""
+    max_body: Size = 1024 * 1024
+    """Of an answer, kept for comparing. A longer answer makes the pair incomparable. Also the cap of the request body."""
+    max_in_flight: int = Field(default=64, ge=0)
+    """Shadows of this route under way at once in one worker; above it they are dropped and counted."""
+    timeout: Duration = Field(default=10.0, gt=0)
+    """From the first byte sent to the whole answer."""
+
+
+class Compare(_Model):
+    """What counts as a difference."""
+
+    headers: list[str] = ["content-type", "location"]
+    """Response headers that are compared; content-encoding is looked through, all others are ignored."""
+    ignore: list[str] = []
+    """JSON paths (``$.generated_at``, ``$.items[*].etag``) that are not compared, with everything below them."""
+    unordered: dict[str, str | None] = {}
+    """JSON path of a list -> the field that identifies its items; null: compare as a multiset."""
+    tolerance: dict[str, float] = {}
+    """JSON path of a number -> the largest absolute difference that is no difference."""
+
+
+class Fallback(_Model):
+    """When legacy answers because the candidate failed."""
+
+    on: list[FallbackReason] = ["connect-failure", "timeout", "reset", "invalid-response", "5xx"]
+    """None: never."""
+    unsafe: Literal["not-sent", "idempotency-key", "always"] = "not-sent"
+    """For methods other than GET, HEAD and OPTIONS, when the candidate may have seen the request: ``not-sent`` never
+    falls back then, ``idempotency-key`` does if the request carries that header, ``always`` does and may write twice."""
+    max_replay_body: Size = 1024 * 1024
+    """Request bodies up to this are kept for a fallback after sending; longer ones are served once."""
+
+
+class RouteLimits(_Model):
+    """Bounds of one route."""
+
+    body: Size | None = None
+    """Largest request body; 413 above it. None: the global limit."""
+
+
+class Route(_Model):
+    """A rule: which requests, which candidate, at which stage."""
+
+    id: Name
+    """Unique; it is the label in metrics, logs and reports."""
+    match: Match
+    """Which requests."""
+    candidate: Name | None = None
+    """The upstream that is to take over; needed at every stage but ``legacy``."""
+    stage: Stage = "legacy"
+    """How far the route has moved, until an operator's override says otherwise."""
+    kill_switch: bool = False
+    """True: legacy answers, whatever the stage and whoever asks (not at ``retired``, which has no legacy)."""
+    priority: int = 0
+    """Stands above specificity; the higher wins."""
+    canary: Canary = Canary()
+    """Who gets the candidate at stage ``canary``."""
+    shadow: Shadow = Shadow()
+    """The copy that only gets compared."""
+    compare: Compare = Compare()
+    """What counts as a difference."""
+    fallback: Fallback = Fallback()
+    """When legacy answers because the candidate failed."""
+    limits: RouteLimits = RouteLimits()
+    """Bounds of this route."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Route:
+        if self.candidate is None and self.stage != "legacy":
+            raise ValueError(f"route {self.id!r} is at stage {self.stage!r} and names no candidate")
+        unsafe = sorted(set(self.shadow.methods) - SAFE_METHODS)
+        if unsafe and self.shadow.unsafe == "off":
+            raise ValueError(
+                f"shadow.methods of route {self.id!r} names {', '.join(unsafe)}, which may write twice: "
+                "set shadow.unsafe: accepted-by-candidate if the candidate honours X-Banyan-Shadow"
+            )
+        return self
+
+
+class Limits(_Model):
+    """Bounds for all clients, per worker."""
+
+    head: Size = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
+    """Request line and header fields together; 431 (or 414) above it."""
+    fields: int = Field(default=100, ge=1, le=10_000)
+    """Number of header fields; 431 above it."""
+    connections: int = Field(default=10_000, ge=1)
+    """Client connections; above it a new one gets 503 and is closed."""
+    body: Size | None = None
+    """Largest request body; 413 above it. None: any size streams through."""
+
+
+class ClientTimeouts(_Model):
+    """The clocks of the client side. None of them may be zero."""
+
+    head: Duration = Field(default=10.0, gt=0)
+    """For a whole request head, from its first byte (for the first one, from the connection)."""
+    body_idle: Duration = Field(default=30.0, gt=0)
+    """Between two pieces of a request body."""
+    write_idle: Duration = Field(default=60.0, gt=0)
+    """For a client that does not read what it asked for."""
+    keep_alive: Duration = Field(default=75.0, gt=0)
+    """Between two requests on one connection."""
+
+
+class Shutdown(_Model):
+    """What SIGTERM means."""
+
+    drain_delay: Duration = Field(default=1.0, ge=0)
+    """From failing /readyz to closing the listeners: as long as a load balancer needs to look. 0s: at once."""
+    grace: Duration = Field(default=30.0, ge=0)
+    """For requests in flight after the listeners are closed; then they are cut."""
+
+
+class Retention(_Model):
+    """How much of the diff log is kept. Counts are kept exactly, samples go first."""
+
+    age: Duration = Field(default=14 * 86400.0, gt=0)
+    """Records older than this are deleted."""
+    size: Size = Field(default=256 * 1024**2, ge=1024**2)
+    """The store's file is kept below this by deleting the oldest samples."""
+    samples: int = Field(default=20, ge=1, le=1000)
+    """Recorded pairs kept per fingerprint."""
+
+
+class Settings(_Model):
+    """The whole configuration of one Banyan."""
+
+    version: Literal[1] = 1
+    """The version of this language."""
+    listen: Annotated[list[Address], BeforeValidator(_one_or_list)] = ["127.0.0.1:8080"]
+    """Where clients connect: one address or a list. Port 0 takes a free one."""
+    admin: Admin = Admin()
+    """The operators' side."""
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    """Processes that serve clients; ``auto`` is one per core."""
+    store: str = "sqlite:///var/banyan.db"
+    """Where the diff log, the overrides and the counters live: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    trusted_proxies: list[str] = []
+    """CIDRs whose X-Forwarded-*, X-Request-ID and traceparent are believed. None: nobody's."""
+    identity: list[Identity] = []
+    """Who is asking; the first that yields a value wins. None: no request has an identity, so percent chooses nobody."""
+    cohorts: dict[Name, Cohort] = {}
+    """Named sets of users."""
+    upstreams: dict[Name, Upstream]
+    """The services that can answer."""
+    legacy: Name
+    """The upstream that answers whatever no route names."""
+    routes: list[Route] = []
+    """The rules. None: everything goes to legacy."""
+    ambiguous_paths: Literal["legacy", "reject"] = "legacy"
+    """What becomes of a path that two parsers could read differently: never a route; legacy, or 400."""
+    expose: bool = False
+    """True: answers carry X-Banyan-Arm and X-Banyan-Route. For demos and staging."""
+    tester_key: str | None = Field(default=None, min_length=16)
+    """The secret of X-Banyan-Key, with which X-Banyan-Arm chooses the arm at canary. None: both are ignored."""
+    limits: Limits = Limits()
+    """Bounds for all clients."""
+    client_timeouts: ClientTimeouts = ClientTimeouts()
+    """The clocks of the client side."""
+    shutdown: Shutdown = Shutdown()
+    """What SIGTERM means."""
+    retention: Retention = Retention()
+    """How much of the diff log is kept."""
+    shadow_memory: Size = 64 * 1024**2
+    """Bytes of captured answers that all shadows of one worker may hold; above it shadows are dropped and counted."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _cidr(cls, value: list[str]) -> list[str]:
+        for cidr in value:
+            try:
+                ipaddress.ip_network(cidr)
+            except ValueError as error:
+                raise ValueError(f"{cidr!r} is not a CIDR: {error}") from None
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        if not value.startswith("sqlite:///") or len(value) <= len("sqlite:///"):
+            raise ValueError(f"{value!r} is not a store; write it like sqlite:///var/banyan.db")
+        return value
+
+
+def settings_from_document(document: dict[str, Any]) -> Settings:
+    """Validate a merged document that has been validated before (by the supervisor); for worker and comparator."""
+    return Settings.model_validate(document)

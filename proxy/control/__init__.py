@@ -1,0 +1,1 @@
+"""Supervisor, comparator process, overrides, admin API."""

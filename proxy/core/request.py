@@ -1,0 +1,71 @@
+"""One request as the decisions see it.
+
+Law: everything here is read off the head once, by the wire; the bytes that go on to an upstream are taken from
+``target`` and ``fields`` unchanged, everything else is a view for deciding.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+
+class Request:
+    """The head of one request.
+
+    ``method`` is in capitals; ``target`` is origin-form (or ``*``) with its bytes as they came; ``path`` and ``query``
+    are its two halves (without ``?``); ``host`` is lower-case without port; ``fields`` keep order, case and repetition;
+    ``lower`` maps each lower-cased name to its first value.
+    """
+
+    __slots__ = ("_cookies", "_query", "fields", "host", "lower", "method", "path", "query", "target", "version")
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        host: str,
+        fields: list[tuple[bytes, bytes]],
+        lower: dict[bytes, bytes],
+        version: str = "1.1",
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.fields = fields
+        self.lower = lower
+        self.version = version
+        self.path, _, self.query = target.partition(b"?")
+        self._cookies: dict[str, str] | None = None
+        self._query: dict[str, str] | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first value of a field, as Latin-1 text; None if it is absent. ``name`` in any case."""
+        value = self.lower.get(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    def cookie(self, name: str) -> str | None:
+        """The first cookie of that name, quotes kept; None if it is absent (RFC 6265 section 5.4)."""
+        if self._cookies is None:
+            found: dict[str, str] = {}
+            for field, value in self.fields:
+                if field.lower() == b"cookie":
+                    for pair in value.decode("latin-1").split(";"):
+                        key, sep, text = pair.partition("=")
+                        if sep:
+                            found.setdefault(key.strip(), text.strip())
+            self._cookies = found
+        return self._cookies.get(name)
+
+    def parameter(self, name: str) -> str | None:
+        """The first query parameter of that name, percent-decoded as UTF-8; None if it is absent."""
+        if self._query is None:
+            found: dict[str, str] = {}
+            for pair in self.query.split(b"&"):
+                key, _, value = pair.replace(b"+", b" ").partition(b"=")
+                found.setdefault(_text(key), _text(value))
+            self._query = found
+        return self._query.get(name)
+
+
+def _text(raw: bytes) -> str:
+    return unquote_to_bytes(raw).decode("utf-8", "replace")

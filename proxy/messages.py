@@ -1,0 +1,157 @@
+"""What the processes say to each other.
+
+Law: data only. Every message is a tagged, schema-checked structure; ``proxy.wire.ipc`` puts it on a socket as a length
+and MessagePack. Nothing is pickled, and a message that does not fit its schema ends the connection it came on.
+
+Counters are cumulative since the start of the process that sends them; the receiver adds up the processes and keeps
+what a dead one had counted last.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+Fields = list[tuple[bytes, bytes]]
+"""Header fields as they stood on the wire, in order; names keep their case."""
+
+DURATION_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of every duration histogram; the last bucket, +Inf, has no bound of its own."""
+
+
+class Histogram(msgspec.Struct):
+    """A duration histogram: ``counts`` has one entry per bucket of DURATION_BUCKETS_SECONDS plus one for +Inf."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(DURATION_BUCKETS_SECONDS) + 1))
+    total: float = 0.0  # seconds
+
+
+class RouteCounters(msgspec.Struct):
+    """Everything that a worker counts for one route. Keys that join several labels use one space."""
+
+    requests: dict[str, int] = msgspec.field(default_factory=dict)  # "GET 200 candidate" -> n
+    durations: dict[str, Histogram] = msgspec.field(default_factory=dict)  # arm -> histogram, client's view
+    upstream_requests: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # "orders ok" -> n; outcome is "ok" or a FailureKind value
+    upstream_durations: dict[str, Histogram] = msgspec.field(
+        default_factory=dict
+    )  # upstream -> histogram to the first byte, answering requests only
+    shadow_durations: dict[str, Histogram] = msgspec.field(default_factory=dict)  # upstream -> the same for shadows
+    fallbacks: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
+    retries: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
+    shadow: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # outcome: "compared", "sent-to-comparator", "failed", "dropped" -> n
+    shadow_dropped: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
+    matched: int = 0  # pairs found equal in the worker
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)  # why an arm was chosen -> n
+
+
+class WorkerStats(msgspec.Struct, tag="worker-stats"):
+    """A worker's figures, sent about once a second."""
+
+    worker: int
+    pid: int
+    generation: int
+    draining: bool
+    connections: int
+    in_flight: int
+    lag_seconds: float
+    shadows_in_flight: int
+    routes: dict[str, RouteCounters]
+    refused: dict[str, int]  # FailureKind value -> n, requests refused before routing
+    ambiguous: int  # requests with an ambiguous path
+
+
+class CompareCounters(msgspec.Struct):
+    """What the comparator counts for one route, without the pairs that were equal in the worker."""
+
+    verdicts: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # "matched" | "ignored" | "mismatched" | "incomparable" -> n
+    incomparable: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
+
+
+class ComparatorStats(msgspec.Struct, tag="comparator-stats"):
+    """The comparator's figures, sent about once a second."""
+
+    pid: int
+    generation: int
+    routes: dict[str, CompareCounters]
+    store_dropped: dict[str, int]  # reason -> records lost
+    queued: int  # pairs waiting
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """The first message of a child process to its supervisor."""
+
+    role: str  # "worker" | "comparator"
+    index: int
+    pid: int
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """A child applies this generation now (a worker also listens)."""
+
+    generation: int
+
+
+class Override(msgspec.Struct, frozen=True):
+    """An operator's word on a route that stands above the file's, until it is replaced."""
+
+    route: str
+    stage: str
+    percent: int | None
+    version: int
+    actor: str
+    reason: str
+    at: float  # seconds since the epoch
+
+
+class Snapshot(msgspec.Struct, tag="snapshot"):
+    """One whole configuration. ``document`` is the merged, validated document as JSON, before defaults."""
+
+    generation: int
+    document: bytes
+    overrides: list[Override]
+    instance: str  # this deployment's name in Via
+
+
+class Drain(msgspec.Struct, tag="drain"):
+    """Stop: close the listeners after ``delay`` seconds, finish what is in flight, leave within ``grace`` seconds."""
+
+    delay: float
+    grace: float
+
+
+class Answer(msgspec.Struct):
+    """One side of a pair. ``failure`` is a FailureKind value when there is no (whole) answer; then status is 0."""
+
+    status: int
+    fields: Fields
+    body: bytes  # as on the wire, transfer coding removed, content coding kept
+    truncated: bool  # the body went over the capture cap; ``body`` holds its beginning
+    seconds: float  # from sending to the end of the answer
+    failure: str = ""
+
+
+class Pair(msgspec.Struct, tag="pair"):
+    """Two answers to one request that were not byte-equal; worker to comparator."""
+
+    generation: int
+    route: str
+    request_id: str
+    at: float  # seconds since the epoch
+    method: str
+    target: bytes
+    fields: Fields
+    body: bytes
+    arm: str  # which side the client got: "legacy" | "candidate"
+    reason: str  # why that arm
+    cohorts: list[str]
+    legacy: Answer
+    candidate: Answer
+
+
+ToWorker = Snapshot | Drain
+FromChild = Hello | Ready | WorkerStats | ComparatorStats

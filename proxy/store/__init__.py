@@ -1,0 +1,1 @@
+"""What is kept on disk: the diff log, the event log, counters."""
