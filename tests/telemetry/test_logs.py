@@ -95,7 +95,7 @@ def test_everything_is_bounded() -> None:
 
 def test_field_cannot_replace_the_event_or_the_level() -> None:
     log, lines, _ = make()
-    log.line("info", "true-event", **{"pid": "forged", "process": "forged"})
+    log.line("info", "true-event", pid="forged", process="forged")
     record = json.loads(lines[0])
     assert record["pid"] != "forged"
     assert record["pid_"] == "forged"

@@ -1,0 +1,102 @@
+"""Sums and differences of counters.
+
+Law: a counter only grows while its process lives, so figures of several processes are added, and what came in since
+the last look is a difference that is never negative.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.messages import CompareCounters, Histogram, RouteCounters
+
+
+class Tally(msgspec.Struct):
+    """Everything counted for one route: what workers saw of the traffic and what the comparator found."""
+
+    traffic: RouteCounters = msgspec.field(default_factory=RouteCounters)
+    compare: CompareCounters = msgspec.field(default_factory=CompareCounters)
+
+    def verdicts(self) -> dict[str, int]:
+        """Pairs by verdict; those equal byte for byte were counted by the workers and are added here."""
+        found = {verdict: self.compare.verdicts.get(verdict, 0) for verdict in VERDICTS}
+        found["matched"] += self.traffic.matched
+        return found
+
+
+VERDICTS = ("matched", "ignored", "mismatched", "incomparable")
+
+_COUNTS = ("requests", "upstream_requests", "fallbacks", "retries", "shadow", "shadow_dropped", "reasons")
+_HISTOGRAMS = ("durations", "upstream_durations", "shadow_durations")
+
+
+def add_counts(into: dict[str, int], more: dict[str, int]) -> None:
+    """Add ``more`` to ``into``, key by key."""
+    for key, count in more.items():
+        into[key] = into.get(key, 0) + count
+
+
+def add_histogram(into: Histogram, more: Histogram) -> None:
+    """Add ``more`` to ``into``, bucket by bucket. A histogram with other buckets is left out: it is not addable."""
+    if len(into.counts) == len(more.counts):
+        into.counts = [a + b for a, b in zip(into.counts, more.counts, strict=True)]
+        into.total += more.total
+
+
+def add(into: Tally, more: Tally) -> None:
+    """Add everything in ``more`` to ``into``; ``more`` stays as it is."""
+    for name in _COUNTS:
+        add_counts(getattr(into.traffic, name), getattr(more.traffic, name))
+    for name in _HISTOGRAMS:
+        mine: dict[str, Histogram] = getattr(into.traffic, name)
+        theirs: dict[str, Histogram] = getattr(more.traffic, name)
+        for key, histogram in theirs.items():
+            add_histogram(mine.setdefault(key, Histogram()), histogram)
+    into.traffic.matched += more.traffic.matched
+    add_counts(into.compare.verdicts, more.compare.verdicts)
+    add_counts(into.compare.incomparable, more.compare.incomparable)
+
+
+def since(now: Tally, before: Tally) -> Tally:
+    """What came in between two looks at one growing tally; keys that did not move are left out."""
+    delta = Tally()
+    for name in _COUNTS:
+        setattr(delta.traffic, name, _counts_since(getattr(now.traffic, name), getattr(before.traffic, name)))
+    for name in _HISTOGRAMS:
+        mine: dict[str, Histogram] = getattr(now.traffic, name)
+        old: dict[str, Histogram] = getattr(before.traffic, name)
+        moved = {key: _histogram_since(value, old.get(key)) for key, value in mine.items()}
+        setattr(delta.traffic, name, {key: value for key, value in moved.items() if any(value.counts)})
+    delta.traffic.matched = max(0, now.traffic.matched - before.traffic.matched)
+    delta.compare.verdicts = _counts_since(now.compare.verdicts, before.compare.verdicts)
+    delta.compare.incomparable = _counts_since(now.compare.incomparable, before.compare.incomparable)
+    return delta
+
+
+def is_empty(tally: Tally) -> bool:
+    """Nothing was counted."""
+    traffic, compare = tally.traffic, tally.compare
+    return not (
+        traffic.matched
+        or any(getattr(traffic, name) for name in (*_COUNTS, *_HISTOGRAMS))
+        or compare.verdicts
+        or compare.incomparable
+    )
+
+
+def copy(tally: Tally) -> Tally:
+    """A copy that shares nothing with the original."""
+    fresh = Tally()
+    add(fresh, tally)
+    return fresh
+
+
+def _counts_since(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {key: count - before.get(key, 0) for key, count in now.items() if count > before.get(key, 0)}
+
+
+def _histogram_since(now: Histogram, before: Histogram | None) -> Histogram:
+    if before is None or len(before.counts) != len(now.counts):
+        return Histogram(list(now.counts), now.total)
+    counts = [max(0, a - b) for a, b in zip(now.counts, before.counts, strict=True)]
+    return Histogram(counts, max(0.0, now.total - before.total))
