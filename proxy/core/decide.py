@@ -1,0 +1,96 @@
+"""Which side answers a request, and why: one immutable decision.
+
+Law: deciding reads the snapshot, the request and one source of chance, and nothing else; the same input gives the same
+decision. At canary the order is: kill switch > tester > cohort > percent > legacy. Who has no identity gets legacy,
+never a coin toss. Chance only samples shadows.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from proxy.config.model import SAFE_METHODS
+from proxy.core.identity import bucket, identify
+from proxy.core.request import Request
+from proxy.core.snapshot import Arm, Decision, Reason, RoutePlan, Snapshot
+from proxy.core.template import ambiguous
+from proxy.errors import ExchangeError, FailureKind
+
+__all__ = ["Decision", "decide"]
+
+
+def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) -> Decision:
+    """Decide about one request. ``chance`` yields a number in [0, 1).
+
+    Raises ExchangeError(AMBIGUOUS_PATH) for such a path where ``ambiguous_paths`` is ``reject``.
+    """
+    index = snapshot.router.match(request)
+    if index < 0:
+        if not ambiguous(request.path):
+            return snapshot.unrouted
+        if snapshot.reject_ambiguous:
+            raise ExchangeError(FailureKind.AMBIGUOUS_PATH)
+        return snapshot.ambiguous
+    plan = snapshot.plans[index]
+    method = request.method
+    replayable = method in SAFE_METHODS or _replayable(plan, request)
+    if plan.fixed is not None:
+        methods = plan.shadow_methods or plan.reverse_methods  # at a fixed stage at most one is not empty
+        return plan.fixed[method in methods and _sampled(plan.sample, chance), replayable]
+    arm, reason, user, cohort = choose(snapshot, plan, request)
+    served_by_candidate = arm == "candidate"
+    methods = plan.reverse_methods if served_by_candidate else plan.shadow_methods
+    return Decision(
+        snapshot.generation,
+        plan,
+        plan.id,
+        arm,
+        reason,
+        user,
+        cohort,
+        method in methods and _sampled(plan.sample, chance),
+        served_by_candidate and bool(plan.fallback_reasons),
+        replayable,
+    )
+
+
+def choose(snapshot: Snapshot, plan: RoutePlan, request: Request) -> tuple[Arm, Reason, str | None, str | None]:
+    """The arm at stage canary: (arm, reason, user, cohort)."""
+    if snapshot.tester_key is not None and b"x-banyan-arm" in request.lower:
+        wanted = tester_arm(snapshot.tester_key, request)
+        if wanted is not None:
+            return wanted, "tester", None, None
+    user = identify(snapshot.identity, request)
+    for tester in plan.cohorts:
+        if tester.holds(request, user):
+            return "candidate", "cohort", user, tester.name
+    if plan.percent == 0:
+        return "legacy", "not-chosen", user, None
+    if user is None:
+        return "legacy", "no-identity", None, None
+    if bucket(plan.salt, user) <= plan.percent:
+        return "candidate", "percent", user, None
+    return "legacy", "not-chosen", user, None
+
+
+def tester_arm(tester_key: bytes, request: Request) -> Arm | None:
+    """The arm that a tester asks for with the right key; None: ignore the headers."""
+    if not hmac.compare_digest(request.lower.get(b"x-banyan-key", b""), tester_key):
+        return None
+    match request.lower[b"x-banyan-arm"]:
+        case b"legacy":
+            return "legacy"
+        case b"candidate":
+            return "candidate"
+    return None
+
+
+def _replayable(plan: RoutePlan, request: Request) -> bool:
+    if plan.replay_unsafe == "idempotency-key":
+        return b"idempotency-key" in request.lower
+    return plan.replay_unsafe == "always"
+
+
+def _sampled(sample: float, chance: Callable[[], float]) -> bool:
+    return sample >= 1 or (sample > 0 and chance() < sample)
