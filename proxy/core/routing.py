@@ -61,7 +61,7 @@ def _condition_text(kind: str, name: str, value: str) -> str:
 class Rule:
     """One route, compiled. ``order`` is its place by rank among all: 0 is asked first."""
 
-    __slots__ = ("conditions", "host", "index", "order", "pattern", "rank", "route")
+    __slots__ = ("conditions", "host", "index", "order", "pattern", "rank", "regex", "route")
 
     def __init__(self, index: int, route: Route) -> None:
         match = route.match
@@ -70,6 +70,7 @@ class Rule:
         self.order = 0
         self.host = "" if match.host is None else match.host.lower()
         self.pattern: PathPattern = path_pattern(match)
+        self.regex = self.pattern.regex
         conditions = [Condition("method", methods=match.methods)] if match.methods else []
         conditions += [Condition("header", name, value) for name, value in match.headers.items()]
         conditions += [Condition("query", name, value) for name, value in match.query.items()]
@@ -90,7 +91,10 @@ class Rule:
 
     def holds(self, request: Request) -> bool:
         """Whether every further condition holds; host and path are the tree's business."""
-        return all(condition.holds(request) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110 - all() with a generator takes twice as long
+            if not condition.holds(request):
+                return False
+        return True
 
 
 class _Node:
@@ -161,23 +165,30 @@ class _Tree:
         found: list[list[Rule]] = []
         # One split more than the tree is deep: what follows is only a rest.
         segments = path.split(b"/", self.depth + 1)
-        del segments[0]
-        level = [self.root]
-        for segment in segments:
-            below: list[_Node] = []
-            for node in level:
+        count = len(segments)
+        node, at = self.root, 1
+        forks: list[tuple[_Node, int]] = []  # at most one for each node of the tree
+        while True:
+            while at < count:
                 if node.inner:
                     found.append(node.inner)
+                segment = segments[at]
+                at += 1
                 child = node.children.get(segment)
-                if child is not None:
-                    below.append(child)
                 if node.any is not None and segment:
-                    below.append(node.any)
-            if not below:
+                    if child is None:
+                        child = node.any
+                    else:
+                        forks.append((node.any, at))
+                if child is None:
+                    break
+                node = child
+            else:
+                if node.final:
+                    found.append(node.final)
+            if not forks:
                 return found
-            level = below
-        found.extend(node.final for node in level if node.final)
-        return found
+            node, at = forks.pop()
 
 
 class Router:
@@ -195,7 +206,9 @@ class Router:
             by_host.setdefault(rule.host, []).append(rule)
         self._trees = {host: _Tree(rules) for host, rules in by_host.items()}
         self._wildcards = any(host.startswith("*.") for host in by_host)
-        self._only = self._trees.get("") if set(by_host) <= {""} else None
+        self._of_host = {host: self._look_up(host) for host in by_host}
+        """Host -> the trees that can hold its routes, for the hosts that routes name; "" for none of them."""
+        self._of_host.setdefault("", [])
 
     def match(self, request: Request) -> int:
         """The index of the request's route, or -1: no route fits, or the path is ambiguous."""
@@ -204,9 +217,6 @@ class Router:
             return -1
         if b"%" in path:
             path = decoded(path)
-        if self._only is not None:
-            order, index = _best(self._only, path, request, self._none, -1)
-            return index
         order, index = self._none, -1
         for tree in self._trees_for(request.host):
             order, index = _best(tree, path, request, order, index)
@@ -226,24 +236,30 @@ class Router:
         }
 
     def _trees_for(self, host: str) -> list[_Tree]:
+        trees = self._of_host.get(host)
+        if trees is not None:
+            return trees
+        return self._look_up(host) if self._wildcards else self._of_host[""]
+
+    def _look_up(self, host: str) -> list[_Tree]:
         names = [host] if host else []
-        if self._wildcards:
-            dot = host.find(".", 1)
-            while dot != -1:
-                names.append(f"*{host[dot:]}")
-                dot = host.find(".", dot + 1)
+        dot = host.find(".", 1)
+        while dot != -1:
+            names.append(f"*{host[dot:]}")
+            dot = host.find(".", dot + 1)
         names.append("")
         return [self._trees[name] for name in names if name in self._trees]
 
 
 def _best(tree: _Tree, path: bytes, request: Request, order: int, index: int) -> tuple[int, int]:
     """The best rule of the tree, if it is better than ``order``; else what was given."""
-    for rule in tree.exact.get(path, ()):
-        if rule.order >= order:
-            break
-        if not rule.conditions or rule.holds(request):
-            order, index = rule.order, rule.index
-            break
+    if path in tree.exact:
+        for rule in tree.exact[path]:
+            if rule.order >= order:
+                break
+            if not rule.conditions or rule.holds(request):
+                order, index = rule.order, rule.index
+                break
     if tree.best > order:
         return order, index
     lists = tree.tree_lists(path) if path[:1] == b"/" else []
@@ -253,12 +269,12 @@ def _best(tree: _Tree, path: bytes, request: Request, order: int, index: int) ->
         for rule in rules:
             if rule.order >= order:
                 break
-            if (not rule.conditions or rule.holds(request)) and _regex_fits(rule, path):
+            if (not rule.conditions or rule.holds(request)) and (rule.regex is None or _regex_fits(rule, path)):
                 order, index = rule.order, rule.index
                 break
     return order, index
 
 
 def _regex_fits(rule: Rule, path: bytes) -> bool:
-    regex = rule.pattern.regex
+    regex = rule.regex
     return regex is None or (len(path) <= MAX_REGEX_PATH_BYTES and regex.fits(path))

@@ -21,7 +21,7 @@ EXACT, TEMPLATE, PREFIX, REGEX, ANY = 4, 3, 2, 1, 0
 """Kinds of a pattern, in order of precedence."""
 
 _HEX = rb"[0-9A-Fa-f]"
-_AMBIGUOUS = re.compile(
+_find_ambiguity = re.compile(
     # Every alternative begins with one of four literals: the engine then skips other bytes at the speed of memchr.
     rb"//"  # empty segment: merged by some, kept by others
     rb"|/(?:\.|%2[eE]){1,2}(?:/|;|%3[bB]|\Z)"  # . and .., also encoded, also with parameters
@@ -31,7 +31,7 @@ _AMBIGUOUS = re.compile(
     rb"|%25(?:2[eEfF]|5[cC]|00)"  # the same, encoded twice
     rb"|%[cC][01]%[89aAbB]"  # overlong UTF-8 of an ASCII character
     rb"|%(?!" + _HEX + _HEX + rb")"  # not an escape at all
-)
+).search
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,7 +41,7 @@ def ambiguous(path: bytes) -> bool:
     Dot segments, double slashes, backslashes, ``;`` parameters, encoded slash, backslash or NUL (also encoded twice),
     overlong UTF-8, and ``%`` without two hex digits.
     """
-    return _AMBIGUOUS.search(path) is not None
+    return _find_ambiguity(path) is not None
 
 
 def decoded(path: bytes) -> bytes:
