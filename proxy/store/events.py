@@ -1,0 +1,121 @@
+"""The append-only record of what operators did: who, when, what, why.
+
+Law: events are only ever added. The overrides that hold are a fold over them, so the record and the state cannot
+disagree. Each route has its own version, which each change raises by one; a change that names another version than
+the present one is refused and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any, NamedTuple
+
+from proxy.messages import Override
+from proxy.store.transaction import transaction
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    route TEXT NOT NULL,
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS events_by_route ON events (route, id);
+"""
+
+CHANGES = ("stage", "rollback", "follow-file")
+"""Actions that change a route. ``follow-file`` ends an override: the file's stage holds again."""
+
+
+class Event(NamedTuple):
+    """One line of the record. ``route`` is empty for what concerns no single route; ``version`` is then 0."""
+
+    id: int
+    at: float  # seconds since the epoch
+    actor: str
+    action: str
+    route: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    reason: str
+    version: int
+
+
+class StaleVersionError(Exception):
+    """Somebody changed the route since it was looked at; ``current`` is its version now."""
+
+    def __init__(self, current: int) -> None:
+        self.current = current
+        super().__init__(f"the route is at version {current}")
+
+
+class EventLog:
+    """The record in one SQLite database. Not thread-safe: one thread uses the connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._db.executescript(SCHEMA)
+
+    def append(
+        self,
+        *,
+        at: float,
+        actor: str,
+        action: str,
+        route: str = "",
+        before: dict[str, Any],
+        after: dict[str, Any],
+        reason: str,
+        expected: int | None = None,
+    ) -> Event:
+        """Add one event, on disk when this returns.
+
+        ``expected`` is the version that the actor saw; None does not ask. Raises StaleVersionError, sqlite3.Error.
+        """
+        with transaction(self._db):
+            version = 0
+            if action in CHANGES:
+                version = self._version(route)
+                if expected is not None and expected != version:
+                    raise StaleVersionError(version)
+                version += 1
+            cursor = self._db.execute(
+                "INSERT INTO events (at, actor, action, route, before, after, reason, version)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (at, actor, action, route, json.dumps(before), json.dumps(after), reason, version),
+            )
+        return Event(cursor.lastrowid or 0, at, actor, action, route, before, after, reason, version)
+
+    def overrides(self) -> list[Override]:
+        """The overrides that hold: of each route the last change, unless that was to follow the file again."""
+        rows = self._db.execute(
+            "SELECT route, after, version, actor, reason, at, action FROM events WHERE id IN"
+            " (SELECT max(id) FROM events WHERE version > 0 GROUP BY route) ORDER BY route"
+        )
+        found = []
+        for route, after, version, actor, reason, at, action in rows:
+            state = json.loads(after)
+            if action != "follow-file":
+                found.append(Override(route, state["stage"], state.get("percent"), version, actor, reason, at))
+        return found
+
+    def versions(self) -> dict[str, int]:
+        """The version of each route that was ever changed; the others are at 0."""
+        return dict(self._db.execute("SELECT route, max(version) FROM events WHERE version > 0 GROUP BY route"))
+
+    def recent(self, limit: int, route: str | None = None) -> list[Event]:
+        """The newest events first, of one route or of all."""
+        where, values = ("WHERE route = ?", [route]) if route is not None else ("", [])
+        query = f"SELECT * FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - one of two fixed texts
+        rows = self._db.execute(query, [*values, limit])
+        return [Event(*row[:5], json.loads(row[5]), json.loads(row[6]), row[7], row[8]) for row in rows]
+
+    def _version(self, route: str) -> int:
+        row = self._db.execute("SELECT max(version) FROM events WHERE route = ?", (route,)).fetchone()
+        return int(row[0] or 0)

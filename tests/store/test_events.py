@@ -1,0 +1,84 @@
+"""The record of changes: versions, fold, and that refusal leaves nothing behind."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.store.events import EventLog, StaleVersionError
+
+
+@contextmanager
+def memory() -> Iterator[EventLog]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        yield EventLog(connection)
+
+
+@pytest.fixture
+def log() -> Iterator[EventLog]:
+    with memory() as log:
+        yield log
+
+
+def change(log: EventLog, route: str, stage: str, expected: int | None = None, action: str = "stage") -> int:
+    event = log.append(
+        at=1.0, actor="ann", action=action, route=route, before={}, after={"stage": stage, "percent": 5},
+        reason="because", expected=expected,
+    )  # fmt: skip
+    return event.version
+
+
+def test_last_change_of_a_route_is_the_one_that_holds(log: EventLog) -> None:
+    change(log, "a", "shadow")
+    change(log, "b", "live")
+    change(log, "a", "canary")
+    held = {o.route: (o.stage, o.percent, o.version, o.actor, o.reason) for o in log.overrides()}
+    assert held == {"a": ("canary", 5, 2, "ann", "because"), "b": ("live", 5, 1, "ann", "because")}
+    assert log.versions() == {"a": 2, "b": 1}
+
+
+def test_stale_version_is_refused_and_leaves_nothing_behind(log: EventLog) -> None:
+    change(log, "a", "shadow", expected=0)
+    with pytest.raises(StaleVersionError) as caught:
+        change(log, "a", "live", expected=0)
+    assert caught.value.current == 1
+    assert [o.stage for o in log.overrides()] == ["shadow"]
+    assert change(log, "a", "live", expected=1) == 2
+
+
+def test_following_the_file_ends_the_override_and_keeps_counting_versions(log: EventLog) -> None:
+    change(log, "a", "shadow")
+    change(log, "a", "legacy", action="follow-file")
+    assert log.overrides() == []
+    assert log.versions() == {"a": 2}
+    assert change(log, "a", "live", expected=2) == 3
+
+
+def test_reloads_are_recorded_and_change_no_route(log: EventLog) -> None:
+    log.append(at=1.0, actor="SIGHUP", action="reload", before={"generation": 1}, after={"generation": 2}, reason="")
+    change(log, "a", "live")
+    assert [(e.action, e.version) for e in log.recent(10)] == [("stage", 1), ("reload", 0)]
+    assert [e.action for e in log.recent(10, "a")] == ["stage"]
+    assert len(log.recent(1)) == 1
+
+
+def test_record_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    first = sqlite3.connect(path, isolation_level=None)
+    change(EventLog(first), "a", "live")
+    first.close()
+    second = sqlite3.connect(path, isolation_level=None)
+    assert [o.stage for o in EventLog(second).overrides()] == ["live"]
+    second.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["shadow", "canary", "live"])), max_size=20))
+def test_fold_is_the_last_write_of_each_route(changes: list[tuple[str, str]]) -> None:
+    with memory() as log:
+        for route, stage in changes:
+            change(log, route, stage)
+        assert {o.route: o.stage for o in log.overrides()} == dict(changes)

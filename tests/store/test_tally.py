@@ -1,0 +1,55 @@
+"""Sums and differences of counters."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.messages import DURATION_BUCKETS_SECONDS, CompareCounters, Histogram, RouteCounters
+from proxy.store.tally import Tally, add, copy, is_empty, since
+
+counts = st.dictionaries(st.sampled_from(["x", "y", "z"]), st.integers(1, 10**9), max_size=3)
+buckets = len(DURATION_BUCKETS_SECONDS) + 1
+histograms = st.dictionaries(
+    st.sampled_from(["legacy", "candidate"]),
+    st.builds(
+        Histogram,
+        st.lists(st.integers(0, 10**6), min_size=buckets, max_size=buckets).filter(any),
+        st.integers(0, 1000).map(float),
+    ),
+    max_size=2,
+)
+tallies = st.builds(
+    Tally,
+    st.builds(
+        RouteCounters,
+        requests=counts, durations=histograms, fallbacks=counts, shadow_dropped=counts, matched=st.integers(0, 100),
+    ),
+    st.builds(CompareCounters, verdicts=counts),
+)  # fmt: skip
+
+
+@given(tallies, tallies)
+def test_difference_of_a_sum_is_what_was_added(before: Tally, more: Tally) -> None:
+    now = copy(before)
+    add(now, more)
+    assert since(now, before) == more
+    assert is_empty(since(now, now))
+
+
+@given(tallies, tallies)
+def test_adding_does_not_depend_on_order_and_leaves_the_addend_alone(a: Tally, b: Tally) -> None:
+    one, other, untouched = copy(a), copy(b), copy(b)
+    add(one, b)
+    add(other, a)
+    assert one == other
+    assert b == untouched
+
+
+def test_histogram_with_other_buckets_is_left_out() -> None:
+    into = Tally(RouteCounters(durations={"legacy": Histogram()}))
+    add(into, Tally(RouteCounters(durations={"legacy": Histogram([1, 2], 3.0)})))
+    assert into.traffic.durations["legacy"] == Histogram()
+
+
+def test_matches_found_by_workers_and_by_the_comparator_are_one_verdict() -> None:
+    tally = Tally(RouteCounters(matched=5), CompareCounters(verdicts={"matched": 2, "mismatched": 1}))
+    assert tally.verdicts() == {"matched": 7, "ignored": 0, "mismatched": 1, "incomparable": 0}
