@@ -142,8 +142,8 @@ if _missing:  # a kind without consequences is a programming error; better at im
     raise AssertionError(f"no consequence for {_missing}")
 
 
-class ExchangeFailure(Exception):
-    """One request (or one try of it) failed in a known way. Never reaches a person: it becomes a status or a fallback."""
+class ExchangeError(Exception):
+    """One request (or one try of it) failed in a known way. No person sees it: it becomes a status or a fallback."""
 
     def __init__(self, kind: FailureKind, seen: Seen = Seen.NOT_SENT, detail: str = "") -> None:
         self.kind = kind

@@ -1,0 +1,104 @@
+"""What each header field means to an intermediary.
+
+Law: a field is classified by its name alone, once; a field without a class is end-to-end and its bytes pass unchanged.
+Everything that removes, replaces or reads a field asks here, so that there is one list of each kind.
+
+Sources: RFC 9110 sections 7.6.1 (Connection), 6.5.1 (trailers), 7.6.3 (Via); RFC 9112 section 6 (framing); the httpoxy
+advisory for ``Proxy``.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Kind(enum.IntFlag):
+    """Bits, because one pass over a head collects them all."""
+
+    END_TO_END = 0
+    HOST = 1
+    LENGTH = 2  # Content-Length: kept, after the gate has checked it
+    TRANSFER = 4  # Transfer-Encoding: ours on each side
+    CONNECTION = 8
+    UPGRADE = 16
+    HOP = 32  # hop-by-hop by definition: never passed on
+    FORWARDED = 64  # what only a trusted proxy may say about the client
+    BANYAN = 128  # our own control fields
+    TWIN = 256  # an underscore spelling of a name that matters: a server behind may read it as that name
+    EXPECT = 512
+    VIA = 1024
+    MAX_FORWARDS = 2048
+
+
+_BY_NAME: dict[bytes, Kind] = {
+    b"host": Kind.HOST,
+    b"content-length": Kind.LENGTH,
+    b"transfer-encoding": Kind.TRANSFER,
+    b"connection": Kind.CONNECTION,
+    b"upgrade": Kind.UPGRADE,
+    b"expect": Kind.EXPECT,
+    b"via": Kind.VIA,
+    b"max-forwards": Kind.MAX_FORWARDS,
+    b"keep-alive": Kind.HOP,
+    b"proxy-connection": Kind.HOP,
+    b"proxy-authenticate": Kind.HOP,
+    b"proxy-authorization": Kind.HOP,
+    b"proxy": Kind.HOP,
+    b"te": Kind.HOP,
+    b"http2-settings": Kind.HOP,
+    b"forwarded": Kind.FORWARDED,
+    b"x-real-ip": Kind.FORWARDED,
+    b"x-request-id": Kind.FORWARDED,
+    b"traceparent": Kind.FORWARDED,
+    b"tracestate": Kind.FORWARDED,
+}
+
+PLAIN = Kind.HOST | Kind.LENGTH
+"""A head whose fields are all of these kinds can be passed on as it stands."""
+
+NEVER_NAMED_IN_CONNECTION = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"via", b"connection", b"close", b"keep-alive", b"upgrade"}
+)
+"""Names that a sender cannot have removed by naming them in Connection."""
+
+FORBIDDEN_IN_TRAILERS = frozenset(_BY_NAME) | {
+    b"authorization", b"cookie", b"set-cookie", b"content-type", b"content-encoding", b"content-range", b"trailer",
+    b"range", b"cache-control", b"age", b"expires", b"date", b"location", b"retry-after", b"vary", b"warning",
+    b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"www-authenticate",
+}  # fmt: skip
+"""Framing, routing, authentication, caching: a trailer with such a name is dropped (RFC 9110 section 6.5.1)."""
+
+_MEMO_ENTRIES = 2048
+_memo: dict[bytes, tuple[bytes, int]] = {}
+
+
+def classify(name: bytes) -> tuple[bytes, int]:
+    """``name`` as it stood on the wire -> (lower-case name, :class:`Kind` bits).
+
+    Remembered for the first 2,048 spellings; others are worked out anew, so a flood of names costs time, not memory.
+    """
+    known = _memo.get(name)
+    if known is None:
+        lower = name.lower()
+        known = (lower, int(_kind(lower)))
+        if len(_memo) < _MEMO_ENTRIES:
+            _memo[name] = known
+    return known
+
+
+def _kind(lower: bytes) -> Kind:
+    kind = _BY_NAME.get(lower)
+    if kind is not None:
+        return kind
+    if lower.startswith(b"x-forwarded-"):
+        return Kind.FORWARDED
+    if lower.startswith(b"x-banyan-"):
+        return Kind.BANYAN
+    if b"_" in lower and _kind(lower.replace(b"_", b"-")) != Kind.END_TO_END:
+        return Kind.TWIN
+    return Kind.END_TO_END
+
+
+def connection_tokens(value: bytes) -> set[bytes]:
+    """The lower-cased members of a Connection field (or of another comma list of tokens)."""
+    return {token.strip().lower() for token in value.split(b",") if token.strip()}

@@ -1,0 +1,312 @@
+"""The shadow: the copy of a request that only gets compared.
+
+Law: it lives after the client in every priority. It has connections of its own, a clock, a bound on how many run at
+once and on the memory they hold; where a bound is met it is dropped and counted, and nothing ever waits for it. No byte
+of its answer leaves towards a client. Each sampled request ends in exactly one place: matched here, sent to the
+comparator, or dropped for a reason.
+"""
+
+from __future__ import annotations
+
+import time
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.dataplane.stats import count, observe
+from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.messages import Answer, Fields, Pair
+from proxy.telemetry.logs import log_line
+from proxy.wire.body import chunk, last_chunk
+from proxy.wire.fiber import Fiber
+
+if TYPE_CHECKING:
+    from proxy.core.snapshot import RoutePlan
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.runtime import UpstreamRuntime
+    from proxy.dataplane.stats import RouteStats
+    from proxy.dataplane.worker import Worker
+    from proxy.wire.upstream import ResponseHead, UpstreamConnection
+
+LAG_SECONDS = 0.05
+"""A loop that is this late has no time for shadows."""
+
+_MARK = b"X-Banyan-Shadow: 1\r\n"
+
+
+class Side:
+    """One answer, collected up to ``cap`` bytes."""
+
+    __slots__ = ("_cap", "fields", "pieces", "seconds", "size", "status", "truncated")
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self.status = 0
+        self.fields: Fields = []
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.truncated = False
+        self.seconds = 0.0
+
+    def head(self, head: ResponseHead) -> None:
+        """The answer's head came."""
+        self.status = head.status
+        self.fields = head.fields
+
+    def piece(self, data: bytes) -> int:
+        """A piece of its body came; returns the bytes that are now held for it."""
+        if self.truncated:
+            return 0
+        if self.size + len(data) > self._cap:
+            self.truncated = True
+            data = data[: self._cap - self.size]
+        self.size += len(data)
+        if data:
+            self.pieces.append(data)
+        return len(data)
+
+    def answer(self, failure: str) -> Answer:
+        """As it goes to the comparator."""
+        if failure:
+            return Answer(0, [], b"", truncated=False, seconds=self.seconds, failure=failure)
+        return Answer(self.status, self.fields, b"".join(self.pieces), self.truncated, self.seconds)
+
+
+class Pairing:
+    """Two answers to one request on their way to be compared: the client's and the shadow's."""
+
+    __slots__ = (
+        "_answered",
+        "_at",
+        "_begun",
+        "_closed",
+        "_facts",
+        "_failure",
+        "_fiber",
+        "_held",
+        "_plan",
+        "_request",
+        "_shadow_failure",
+        "_stats",
+        "_worker",
+        "mine",
+        "shadow",
+    )
+
+    def __init__(self, exchange: Exchange, worker: Worker, plan: RoutePlan, request: bytes) -> None:
+        cap = plan.route.shadow.max_body
+        self._worker = worker
+        self._plan = plan
+        self._stats: RouteStats = exchange.stats
+        self._request = request
+        self._facts = (exchange.admitted.request, exchange.decision, exchange.request_id, exchange.body)
+        self._begun = perf_counter()
+        self._at = time.time()
+        self.mine = Side(cap)
+        self.shadow = Side(cap)
+        self._failure = ""
+        self._shadow_failure = ""
+        self._answered = False
+        self._closed = False
+        self._held = 0
+        self._fiber = Fiber()
+
+    @classmethod
+    def begin(cls, exchange: Exchange, worker: Worker) -> Pairing | None:
+        """Start the shadow of a request that has been sent whole; None (and counted) if a bound forbids it."""
+        plan, decision, stats = exchange.decision.plan, exchange.decision, exchange.stats
+        if plan is None:
+            return None
+        body = exchange.body
+        reason = ""
+        if worker.draining:
+            reason = "draining"
+        elif worker.lag > LAG_SECONDS:
+            reason = "loop-lag"
+        elif stats.shadows_in_flight >= plan.route.shadow.max_in_flight:
+            reason = "concurrency"
+        elif worker.shadow_bytes >= exchange.runtime.shadow_memory:
+            reason = "memory"
+        elif exchange.admitted.upgrade:
+            reason = "upgrade"
+        elif not exchange.body_at_hand:
+            reason = "body-too-large"
+        if reason:
+            count(stats.counters.shadow, "dropped")
+            count(stats.counters.shadow_dropped, reason)
+            return None
+        sent = b""
+        if body is not None and body.kept is not None:
+            sent = b"".join(body.kept)
+            if body.chunked:
+                sent = (chunk(sent) if sent else b"") + last_chunk(b"")
+        name = plan.candidate if decision.arm == "legacy" else plan.legacy
+        upstream = exchange.runtime.upstreams[name or ""]
+        pairing = cls(exchange, worker, plan, b"%b%b\r\n%b" % (exchange.head, _MARK, sent))
+        stats.shadows_in_flight += 1
+        worker.shadows.add(pairing._fiber)
+        pairing._fiber.start(pairing._ask(upstream, exchange.method), pairing._ended)
+        return pairing
+
+    # -- the client's side ----------------------------------------------------------------------------------------
+
+    def capture_head(self, head: ResponseHead) -> None:
+        """The client's answer began."""
+        self.mine.head(head)
+
+    def capture(self, piece: bytes) -> None:
+        """A piece of the client's answer."""
+        self._hold(self.mine.piece(piece))
+
+    def answered(self, failure: FailureKind | None) -> None:
+        """The client's answer is over."""
+        if failure in (FailureKind.CLIENT_LEFT, FailureKind.WRITE_TIMEOUT, FailureKind.BODY_TIMEOUT):
+            self.drop("client-left")
+            return
+        self._failure = "" if failure is None else failure.value
+        self.mine.seconds = perf_counter() - self._begun
+        self._answered = True
+        if self._fiber.done:
+            self._compare()
+
+    def drop(self, reason: str) -> None:
+        """No pair will come of it."""
+        if self._closed:
+            return
+        self._closed = True
+        count(self._stats.counters.shadow, "dropped")
+        count(self._stats.counters.shadow_dropped, reason)
+        self._let_go()
+        self._fiber.interrupt(ExchangeError(FailureKind.CLIENT_LEFT))
+
+    # -- the shadow's side ----------------------------------------------------------------------------------------
+
+    async def _ask(self, upstream: UpstreamRuntime, method: str) -> None:
+        fiber, shadow = self._fiber, self.shadow
+        timeout = self._plan.route.shadow.timeout
+        by = monotonic() + timeout
+        pool = upstream.pick_for_shadow()
+        connection: UpstreamConnection | None = None
+        try:
+            for again in (True, False):
+                connection = pool.take(fiber) if again else None
+                reused = connection is not None
+                if connection is None:
+                    connection = await pool.connect(fiber, min(upstream.timeouts.connect, timeout))
+                try:
+                    await self._collect(connection, method, by)
+                    break
+                except ExchangeError as failure:
+                    connection.discard()
+                    if not (again and reused and failure.kind is FailureKind.RESET):
+                        raise
+            observe(self._stats.counters.shadow_durations, upstream.name, shadow.seconds)
+        except ExchangeError as failure:
+            if connection is not None:
+                connection.discard()
+            shadow.seconds = perf_counter() - self._begun
+            self._shadow_failure = failure.kind.value
+
+    async def _collect(self, connection: UpstreamConnection, method: str, by: float) -> None:
+        fiber, shadow = self._fiber, self.shadow
+        connection.write(self._request)
+        while True:
+            head = connection.take_head(method)
+            if head is not None:
+                if head.status >= 200:
+                    break
+                if head.status == 101:
+                    raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN)
+                continue
+            if connection.lost or connection.eof:
+                kind = FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
+                raise ExchangeError(kind, Seen.MAYBE_SEEN)
+            await fiber.park(by, FailureKind.FIRST_BYTE_TIMEOUT)
+        shadow.seconds = perf_counter() - self._begun
+        shadow.head(head)
+        while True:
+            piece = connection.take_body()
+            if piece:
+                self._hold(shadow.piece(piece))
+                if shadow.truncated:  # enough is known, and an endless answer must not be followed
+                    connection.discard()
+                    break
+            if connection.body_done:
+                connection.release()
+                break
+            if connection.ended:
+                raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED)
+            await fiber.park(by, FailureKind.IDLE_TIMEOUT)
+        shadow.seconds = perf_counter() - self._begun
+
+    def _ended(self, error: BaseException | None) -> None:
+        self._worker.shadows.discard(self._fiber)
+        self._stats.shadows_in_flight -= 1
+        if error is not None:  # a bug of ours
+            log_line("error", "shadow-internal-error", error=repr(error), route=self._plan.id)
+            self._shadow_failure = FailureKind.INTERNAL.value
+        if self._answered:
+            self._compare()
+
+    # -- both -----------------------------------------------------------------------------------------------------
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._worker.shadow_bytes += size
+
+    def _let_go(self) -> None:
+        self._worker.shadow_bytes -= self._held
+        self._held = 0
+
+    def _compare(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        counters = self._stats.counters
+        if not self._failure and not self._shadow_failure and equal(self.mine, self.shadow, self._plan.compare_headers):
+            counters.matched += 1
+            count(counters.shadow, "compared")
+        elif (reason := self._worker.send_pair(self._pair())) == "":
+            count(counters.shadow, "sent-to-comparator")
+        else:
+            count(counters.shadow, "dropped")
+            count(counters.shadow_dropped, reason)
+        self._let_go()
+
+    def _pair(self) -> Pair:
+        request, decision, request_id, body = self._facts
+        mine, shadow = self.mine.answer(self._failure), self.shadow.answer(self._shadow_failure)
+        legacy, candidate = (mine, shadow) if decision.arm == "legacy" else (shadow, mine)
+        return Pair(
+            generation=decision.generation,
+            route=decision.route_id,
+            request_id=request_id.decode("latin-1"),
+            at=self._at,
+            method=request.method,
+            target=request.target,
+            fields=request.fields,
+            body=b"".join(body.kept) if body is not None and body.kept else b"",
+            arm=decision.arm,
+            reason=decision.reason,
+            cohorts=[decision.cohort] if decision.cohort else [],
+            legacy=legacy,
+            candidate=candidate,
+        )
+
+
+def equal(one: Side, other: Side, headers: tuple[bytes, ...]) -> bool:
+    """Whether both answers are the same in status, chosen headers, content coding and every byte of the body."""
+    if one.status != other.status or one.truncated or other.truncated or one.size != other.size:
+        return False
+    if one.pieces != other.pieces and b"".join(one.pieces) != b"".join(other.pieces):
+        return False
+    return _chosen(one.fields, headers) == _chosen(other.fields, headers)
+
+
+def _chosen(fields: Fields, headers: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    chosen = [(low, value) for name, value in fields if (low := name.lower()) in headers or low == b"content-encoding"]
+    chosen.sort(key=_name)  # the order of different names means nothing, that of equal ones does
+    return chosen
+
+
+def _name(field: tuple[bytes, bytes]) -> bytes:
+    return field[0]

@@ -1,0 +1,259 @@
+"""A worker process: serves clients, and does nothing else.
+
+Law: no disk, no admin, no comparing beyond byte equality. It is told its configuration by the supervisor, tells its
+figures once a second, and ends when the supervisor ends. The comparator may come and go; pairs for it are dropped while
+it is away.
+
+Run as ``python -m proxy.dataplane.worker RUNTIME_DIR INDEX``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from email.utils import formatdate
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import uvloop
+
+from proxy.config.model import settings_from_document
+from proxy.core.snapshot import build_snapshot
+from proxy.dataplane.answers import failure_answer
+from proxy.dataplane.exchange import serve
+from proxy.dataplane.runtime import Pools, Runtime
+from proxy.dataplane.stats import RouteStats, count
+from proxy.errors import FailureKind
+from proxy.messages import Drain, Hello, Pair, Ready, Snapshot, WorkerStats
+from proxy.telemetry.logs import log_line
+from proxy.wire import ipc
+from proxy.wire.downstream import ClientConnection
+from proxy.wire.fiber import Fiber
+from proxy.wire.tasks import spawn
+
+SWEEP_SECONDS = 0.1
+"""How late a deadline may be noticed."""
+STATS_SECONDS = 1.0
+COMPARATOR_RETRY_SECONDS = 0.5
+COMPARATOR_BACKLOG_BYTES = 32 * 1024 * 1024
+"""Pairs that the comparator has not taken; above it they are dropped."""
+LISTEN_BACKLOG = 4096
+GC_THRESHOLD = (50_000, 20, 50)
+"""Requests make almost no cycles: collecting less often keeps pauses out of p99 (docs/performance.md)."""
+
+
+class Worker:
+    """The state of one worker process."""
+
+    def __init__(self, runtime_dir: Path, index: int) -> None:
+        self._dir = runtime_dir
+        self._index = index
+        self._pools = Pools()
+        self._stats: dict[str, RouteStats] = {}
+        self._servers: list[asyncio.Server] = []
+        self._clients: set[ClientConnection] = set()
+        self._comparator: ipc.Channel[None] | None = None
+        self._over = asyncio.Event()
+        self.runtime: Runtime
+        self.shadows: set[Fiber] = set()
+        self.shadow_bytes = 0
+        self.lag = 0.0  # seconds, of the last sweep
+        self.in_flight = 0
+        self.ambiguous = 0
+        self.refused: dict[str, int] = {}
+        self.draining = False
+        self.closing = False
+        self.date = formatdate(usegmt=True).encode()
+
+    # -- for the exchange -----------------------------------------------------------------------------------------
+
+    def route_stats(self, route_id: str) -> RouteStats:
+        """The figures of a route; they outlive reloads."""
+        stats = self._stats.get(route_id)
+        if stats is None:
+            stats = self._stats[route_id] = RouteStats()
+        return stats
+
+    def send_pair(self, pair: Pair) -> str:
+        """Hand a pair to the comparator; returns why it was dropped instead, or an empty text."""
+        channel = self._comparator
+        if channel is None:
+            return "comparator-down"
+        if channel.backlog > COMPARATOR_BACKLOG_BYTES:
+            return "comparator-behind"
+        channel.send(pair)
+        return ""
+
+    # -- clients --------------------------------------------------------------------------------------------------
+
+    def _opened(self, client: ClientConnection) -> None:
+        if len(self._clients) >= self.runtime.limits.connections:
+            count(self.refused, FailureKind.OVERLOADED.value)
+            client.write(
+                failure_answer(
+                    FailureKind.OVERLOADED, "-", self.date, accept=None, head_only=False, extra=b"Connection: close\r\n"
+                )
+            )
+            client.close()
+            return
+        self._clients.add(client)
+        client.fiber.start(serve(client, self), self._served)
+
+    @staticmethod
+    def _served(error: BaseException | None) -> None:
+        if error is not None:  # a bug of ours outside of any request; the sweep of the loop goes on
+            log_line("error", "connection-internal-error", error=repr(error))
+
+    def _closed(self, client: ClientConnection) -> None:
+        self._clients.discard(client)
+        if self.closing and not self._clients:
+            self._over.set()
+
+    def _make_client(self) -> ClientConnection:
+        return ClientConnection(self._opened, self._closed)
+
+    # -- configuration --------------------------------------------------------------------------------------------
+
+    async def _apply(self, message: Snapshot) -> None:
+        first = not self._servers
+        settings = settings_from_document(json.loads(message.document))
+        snapshot = build_snapshot(settings, message.generation, message.overrides)
+        self.runtime = Runtime(snapshot, self._pools, message.instance)
+        if first:
+            for address in settings.listen:
+                await self._listen(address)
+            gc.collect()
+            gc.freeze()
+
+    async def _listen(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host or "0.0.0.0", int(port)))  # noqa: S104 - an empty host is the operator's word for all addresses
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(self._make_client, sock=sock, backlog=LISTEN_BACKLOG))
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        expected = monotonic() + SWEEP_SECONDS
+        while True:
+            await asyncio.sleep(max(0.0, expected - monotonic()))
+            now = monotonic()
+            self.lag = max(0.0, now - expected)
+            expected = now + SWEEP_SECONDS
+            self.date = formatdate(usegmt=True).encode()
+            for client in [c for c in self._clients if c.fiber.deadline <= now]:
+                client.fiber.sweep(now)
+            for fiber in [f for f in self.shadows if f.deadline <= now]:
+                fiber.sweep(now)
+            for client in [c for c in self._clients if c.abort_at <= now]:
+                client.abort()
+            self._pools.sweep(now)
+
+    async def _report(self, supervisor: ipc.Channel[Any]) -> None:
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            supervisor.send(self._figures())
+
+    def _figures(self) -> WorkerStats:
+        return WorkerStats(
+            worker=self._index,
+            pid=os.getpid(),
+            generation=self.runtime.generation,
+            draining=self.draining,
+            connections=len(self._clients),
+            in_flight=self.in_flight,
+            lag_seconds=self.lag,
+            shadows_in_flight=len(self.shadows),
+            routes={name: stats.snapshot() for name, stats in self._stats.items()},
+            refused=self.refused,
+            ambiguous=self.ambiguous,
+        )
+
+    async def _keep_comparator(self) -> None:
+        while True:
+            try:
+                channel = await ipc.connect(str(self._dir / "comparator.sock"), Ready)
+            except OSError:
+                await asyncio.sleep(COMPARATOR_RETRY_SECONDS)
+                continue
+            self._comparator = channel
+            await channel.receive()  # it says nothing: this ends when it does
+            self._comparator = None
+            channel.close()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Serve until the supervisor says drain or goes away. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C is for the supervisor, which drains us
+            loop.add_signal_handler(number, lambda: None)
+        supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Drain)
+        supervisor.send(Hello("worker", self._index, os.getpid()))
+        tasks: list[asyncio.Task[None]] = []
+        while True:
+            message = await supervisor.receive()
+            if message is None:
+                return 1
+            if isinstance(message, Drain):
+                break
+            await self._apply(message)
+            supervisor.send(Ready(message.generation))
+            if not tasks:
+                tasks = [
+                    spawn(self._sweep(), "sweep"),
+                    spawn(self._report(supervisor), "report"),
+                    spawn(self._keep_comparator(), "comparator"),
+                ]
+        await self._drain(message)
+        if tasks:
+            supervisor.send(self._figures())
+        await supervisor.flush(1.0)
+        return 0
+
+    async def _drain(self, drain: Drain) -> None:
+        self.draining = True
+        await asyncio.sleep(drain.delay)
+        for server in self._servers:
+            server.close()
+        self.closing = True
+        for client in list(self._clients):
+            client.fiber.wake()  # idle ones close, the others finish first
+        if self._clients:
+            try:
+                async with asyncio.timeout(drain.grace):
+                    await self._over.wait()
+            except TimeoutError:
+                log_line("warning", "drain-cut", connections=len(self._clients))
+                for client in list(self._clients):
+                    client.abort()
+        if self._comparator is not None:
+            await self._comparator.flush(1.0)
+
+
+def main() -> None:
+    """The process: ``python -m proxy.dataplane.worker RUNTIME_DIR INDEX``."""
+    gc.set_threshold(*GC_THRESHOLD)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(_run(Path(sys.argv[1]), int(sys.argv[2])))
+    os._exit(code)  # what is left are idle connections of the pools; nothing needs finalising
+
+
+async def _run(runtime_dir: Path, index: int) -> int:
+    return await Worker(runtime_dir, index).run()
+
+
+if __name__ == "__main__":
+    main()

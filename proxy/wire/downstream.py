@@ -1,0 +1,279 @@
+"""One client's connection.
+
+Law: callbacks only note what happened and wake the fiber; the fiber reads heads and bodies out of the buffer when it
+wants them. The buffer is bounded: above the mark the socket is not read. Nothing of a request remains here when the
+next one begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import httptools
+
+from proxy.core import gate
+from proxy.errors import ExchangeError, FailureKind
+from proxy.wire.body import Body, BodyError, ChunkedBody, LengthBody
+from proxy.wire.fiber import NEVER, Fiber, late_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.wire.tunnel import Tunnel
+
+READ_MARK_BYTES = 256 * 1024
+"""Unread bytes above which the socket is not read: a body that waits for its upstream, or a flood of pipelining."""
+
+CLOSE_SECONDS = 60.0
+"""How long a closed connection may take to swallow what was written before."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class _HeadParser:
+    """Collects what llhttp finds in one request head."""
+
+    __slots__ = ("fields", "limit", "target")
+
+    def __init__(self, limit: int) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.target = b""
+        self.limit = limit
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+        if len(self.fields) > self.limit:
+            raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
+
+
+class RequestHead:
+    """One admitted request with the bytes of its head; ``tidy``: no white space but one blank after each colon."""
+
+    __slots__ = ("admitted", "raw", "tidy")
+
+    def __init__(self, admitted: gate.Admitted, raw: bytes, tidy: bool) -> None:
+        self.admitted = admitted
+        self.raw = raw
+        self.tidy = tidy
+
+
+class ClientConnection(asyncio.Protocol):
+    """The protocol of one client connection; ``fiber`` runs its requests one after the other."""
+
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_opened",
+        "_parser",
+        "_parsing",
+        "_paused",
+        "_scanned",
+        "abort_at",
+        "body",
+        "eof",
+        "fiber",
+        "lost",
+        "peer",
+        "transport",
+        "tunnel",
+        "writable",
+    )
+
+    def __init__(self, opened: Callable[[ClientConnection], None], closed: Callable[[ClientConnection], None]) -> None:
+        self.fiber = Fiber()
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
+        self._opened = opened
+        self._closed = closed
+        self.peer = ""
+        self.body: Body | None = None
+        self.tunnel: Tunnel | None = None
+        self.abort_at = NEVER  # monotonic; when a closing connection is cut
+        self.writable = True
+        self.eof = False
+        self.lost = False
+        self._buffer = b""
+        self._scanned = 0
+        self._parser: httptools.HttpRequestParser | None = None
+        self._parsing: _HeadParser | None = None
+        self._paused = False
+
+    # -- callbacks ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self.transport = transport  # type: ignore[assignment]  # a TCP server makes transports of both directions
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if peer else ""
+        self._opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self.tunnel is not None:
+            self.tunnel.from_client(data)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > READ_MARK_BYTES and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self.fiber.wake()
+
+    def eof_received(self) -> bool:
+        """The client will send no more; it may still read (half-close), so the answer is finished first."""
+        self.eof = True
+        if self.tunnel is not None:
+            self.tunnel.client_ended()
+        self.fiber.wake()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The connection is gone."""
+        self.lost = True
+        self._closed(self)
+        if self.tunnel is not None:
+            self.tunnel.client_lost()
+        self.fiber.wake()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write."""
+        self.writable = False
+        if self.tunnel is not None:
+            self.tunnel.client_full()
+
+    def resume_writing(self) -> None:
+        """The client has read enough."""
+        self.writable = True
+        if self.tunnel is not None:
+            self.tunnel.client_drained()
+        self.fiber.wake()
+
+    # -- for the fiber ------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """Bytes came that nobody has taken yet."""
+        return bool(self._buffer)
+
+    def take_head(self, max_bytes: int, max_fields: int, instance: bytes) -> RequestHead | None:
+        """The next request, if its head is complete; None if more bytes are needed.
+
+        Raises :class:`ExchangeError` for what is not to be served; the connection must then be closed.
+        """
+        buffer = self._buffer
+        parser, parsing = self._parser, self._parsing
+        if parser is None or parsing is None:
+            if buffer[:1] in (b"\r", b"\n"):
+                buffer = self._skip_empty_line(buffer)
+            if not buffer:
+                return None
+            parsing = self._parsing = _HeadParser(max_fields)
+            parser = self._parser = httptools.HttpRequestParser(parsing)
+        scanned = self._scanned
+        end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
+        stop = end + 4 if end >= 0 else len(buffer)
+        if stop > max_bytes:
+            line = buffer.find(b"\r\n", 0, max_bytes)
+            raise ExchangeError(FailureKind.TARGET_TOO_LONG if line < 0 else FailureKind.HEAD_TOO_LARGE)
+        try:
+            parser.feed_data(buffer[scanned:stop] if scanned or stop != len(buffer) else buffer)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserInvalidMethodError:
+            unknown = gate.unknown_method(buffer)
+            raise ExchangeError(FailureKind.METHOD_UNKNOWN if unknown else FailureKind.BAD_REQUEST) from None
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, ExchangeError):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError as error:
+            raise ExchangeError(FailureKind.BAD_REQUEST, detail=str(error)) from None
+        if end < 0:
+            self._scanned = stop
+            return None
+        raw = buffer if stop == len(buffer) else buffer[:stop]
+        self._buffer = buffer[stop:] if stop != len(buffer) else b""
+        self._scanned = 0
+        self._parser = self._parsing = None
+        fields = parsing.fields
+        tidy = not (b" \r\n" in raw or b"\t" in raw or b":  " in raw)
+        if not tidy:
+            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+        admitted = gate.admit(
+            parser.get_method().decode("latin-1"), parser.get_http_version(), parsing.target, fields, instance=instance
+        )
+        length = admitted.length
+        self.body = None if length == 0 else ChunkedBody() if length == gate.CHUNKED else LengthBody(length)
+        return RequestHead(admitted, raw, tidy)
+
+    def _skip_empty_line(self, buffer: bytes) -> bytes:
+        """One empty line before a request is forgiven (RFC 9112 section 2.2)."""
+        if buffer == b"\r":
+            return b""
+        if not buffer.startswith(b"\r\n"):
+            raise ExchangeError(FailureKind.BAD_REQUEST, detail="a line ends without CR LF")
+        self._buffer = buffer = buffer[2:]
+        return buffer
+
+    def take_body(self) -> bytes:
+        """What has come of the body of the current request, decoded; b"" if nothing has.
+
+        Raises :class:`ExchangeError` if its framing is broken.
+        """
+        body = self.body
+        if body is None or not self._buffer:
+            return b""
+        try:
+            piece, self._buffer = body.take(self._buffer)
+        except BodyError as error:
+            raise ExchangeError(FailureKind.BAD_REQUEST, detail=str(error)) from None
+        self._read_on()
+        return piece
+
+    @property
+    def body_done(self) -> bool:
+        """The body of the current request has been taken whole (also if it has none)."""
+        return self.body is None or self.body.done
+
+    def _read_on(self) -> None:
+        if self._paused and len(self._buffer) <= READ_MARK_BYTES and not self.lost:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def discard(self) -> None:
+        """Forget what has come: the connection will be closed, and its rest must not be read as a request."""
+        self._buffer = b""
+        self._read_on()
+
+    def take_rest(self) -> bytes:
+        """Everything unread, for a tunnel."""
+        rest, self._buffer = self._buffer, b""
+        self._read_on()
+        return rest
+
+    def write(self, data: bytes) -> None:
+        """Send; without effect on a lost connection."""
+        if not self.lost:
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Close when everything written has been sent; the sweep cuts a client that does not take it."""
+        if not self.lost:
+            self.abort_at = late_by(CLOSE_SECONDS)
+            self.transport.close()
+
+    def abort(self, reset: bool = False) -> None:
+        """Close now. ``reset``: also tell a client that can only see an end of data that it was not the end."""
+        if self.lost:
+            return
+        if reset:
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.transport.close()
+        else:
+            self.transport.abort()

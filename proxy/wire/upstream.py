@@ -1,0 +1,375 @@
+"""One connection to an endpoint of an upstream.
+
+Law: it carries one request at a time, for one owner; bytes that come without an owner, or after the end of an answer,
+make it unusable: they can never become somebody's answer (RFC 9112 section 6.3). It is reusable only after an answer
+that ended where its framing said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+import httptools
+
+from proxy.core.fields import Kind, classify, connection_tokens
+from proxy.core.gate import CHUNKED
+from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.wire.body import Body, BodyError, ChunkedBody, CloseBody, LengthBody
+from proxy.wire.downstream import READ_MARK_BYTES
+
+if TYPE_CHECKING:
+    from proxy.wire.fiber import Fiber
+    from proxy.wire.pool import Pool
+    from proxy.wire.tunnel import Tunnel
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_FIELDS = 200
+"""Answers may have larger heads than requests: frameworks set many cookies."""
+MAX_INTERIM_ANSWERS = 16
+"""1xx answers before the final one; more is an attack or a bug."""
+RESCUE_BYTES = 64 * 1024
+
+_CARE = int(Kind.TRANSFER | Kind.CONNECTION | Kind.LENGTH)
+_NO_BODY = (204, 304)
+_STATUS_CLASS = re.compile(rb"HTTP/1\.[01] [1-9]")
+
+
+class _HeadParser:
+    """Collects what llhttp finds in one answer's head."""
+
+    __slots__ = ("fields", "reason")
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+        if len(self.fields) > MAX_FIELDS:
+            raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, "too many fields")
+
+
+class ResponseHead:
+    """The head of one answer; ``length`` is bytes, CHUNKED, or None if the body ends with the connection."""
+
+    __slots__ = ("fields", "has_date", "kinds", "length", "raw", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        fields: list[tuple[bytes, bytes]],
+        raw: bytes,
+        kinds: int,
+        length: int | None,
+        has_date: bool,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+        self.raw = raw
+        self.kinds = kinds
+        self.length = length
+        self.has_date = has_date
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """The protocol of one upstream connection; ``owner`` is the fiber that is served by it now."""
+
+    __slots__ = (
+        "_buffer",
+        "_duplicate",
+        "_parser",
+        "_parsing",
+        "_paused",
+        "_reusable",
+        "_scanned",
+        "body",
+        "eof",
+        "heard",
+        "idle_since",
+        "interims",
+        "lost",
+        "owner",
+        "pool",
+        "transport",
+        "tunnel",
+        "used",
+        "writable",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
+        self.owner: Fiber | None = None
+        self.tunnel: Tunnel | None = None
+        self.used = False  # has carried a request before
+        self.idle_since = 0.0
+        self.lost = False
+        self.eof = False
+        self.writable = True
+        self._duplicate = -1
+        self._reset()
+        self._buffer = b""
+        self._paused = False
+
+    def _reset(self) -> None:
+        self.body: Body | None = None
+        self.heard = False  # any byte of the current answer came
+        self.interims = 0
+        self._parser: httptools.HttpResponseParser | None = None
+        self._parsing: _HeadParser | None = None
+        self._scanned = 0
+        self._reusable = False
+
+    # -- callbacks ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport = transport  # type: ignore[assignment]  # a TCP client makes transports of both directions
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self.tunnel is not None:
+            self.tunnel.from_upstream(data)
+            return
+        if self.owner is None:
+            self.transport.abort()  # nobody asked: whatever it is, it is nobody's answer
+            return
+        self.heard = True
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > READ_MARK_BYTES and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self.owner.wake()
+
+    def eof_received(self) -> bool:
+        """The upstream will send no more."""
+        self.eof = True
+        if self.tunnel is not None:
+            self.tunnel.upstream_ended()
+            return True
+        if isinstance(self.body, CloseBody) and not self._buffer:
+            self.body.done = True
+        if self.owner is not None:
+            self.owner.wake()
+            return True
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The connection is gone."""
+        self.lost = True
+        self._rescue()
+        if self.tunnel is not None:
+            self.tunnel.upstream_lost()
+        if self.owner is not None:
+            self.owner.wake()
+
+    def pause_writing(self) -> None:
+        """The upstream does not read as fast as we write."""
+        self.writable = False
+        if self.tunnel is not None:
+            self.tunnel.upstream_full()
+
+    def resume_writing(self) -> None:
+        """The upstream has read enough."""
+        self.writable = True
+        if self.tunnel is not None:
+            self.tunnel.upstream_drained()
+        if self.owner is not None:
+            self.owner.wake()
+
+    # -- for the owner ------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send; without effect on a lost connection."""
+        if not self.lost:
+            self.transport.write(data)
+
+    def keep_for_rescue(self) -> None:
+        """Call before a body is streamed.
+
+        An upstream may answer early and close; our next write then fails, and the event loop drops the connection with
+        the answer still unread in the kernel. A second descriptor keeps it readable.
+        """
+        if self._duplicate < 0 and (sock := self.transport.get_extra_info("socket")) is not None:
+            self._duplicate = os.dup(sock.fileno())
+
+    def _rescue(self) -> None:
+        if self._duplicate < 0:
+            return
+        descriptor, self._duplicate = self._duplicate, -1
+        try:
+            if self.owner is not None and not self.eof:
+                os.set_blocking(descriptor, False)
+                while len(self._buffer) < RESCUE_BYTES and (data := os.read(descriptor, RESCUE_BYTES)):
+                    self.heard = True
+                    self._buffer += data
+        except OSError:  # nothing (more) to read
+            pass
+        finally:
+            os.close(descriptor)
+
+    def take_head(self, method: str) -> ResponseHead | None:
+        """The next head (also a 1xx one), if it is complete; None if more bytes are needed.
+
+        Raises :class:`ExchangeError` of kind INVALID_RESPONSE.
+        """
+        buffer = self._buffer
+        if not buffer:
+            return None
+        parser, parsing = self._parser, self._parsing
+        if parser is None or parsing is None:
+            parsing = self._parsing = _HeadParser()
+            parser = self._parser = httptools.HttpResponseParser(parsing)
+        scanned = self._scanned
+        end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
+        stop = end + 4 if end >= 0 else len(buffer)
+        if stop > MAX_HEAD_BYTES:
+            raise self._invalid("head too large")
+        try:
+            parser.feed_data(buffer[scanned:stop])
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, ExchangeError):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError as error:
+            raise self._invalid(str(error)) from None
+        if end < 0:
+            self._scanned = stop
+            return None
+        raw = buffer[:stop]
+        self._buffer = buffer[stop:]
+        self._scanned = 0
+        self._parser = self._parsing = None
+        if not _STATUS_CLASS.match(raw):
+            raise self._invalid("status")
+        return self._head(parser, parsing, raw, method)
+
+    def _head(
+        self, parser: httptools.HttpResponseParser, parsing: _HeadParser, raw: bytes, method: str
+    ) -> ResponseHead:
+        status: int = parser.get_status_code()
+        fields = parsing.fields
+        if b" \r\n" in raw or b"\t" in raw:
+            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+        kinds = 0
+        length: int | None = None
+        has_date = False
+        close = raw.startswith(b"HTTP/1.0")
+        for name, value in fields:
+            low, kind = classify(name)
+            kinds |= kind
+            if kind & _CARE:
+                if kind == Kind.LENGTH:
+                    length = int(value)
+                elif kind == Kind.TRANSFER:
+                    if length is not None or value.lower() != b"chunked":
+                        raise self._invalid("transfer coding")
+                    length = CHUNKED
+                elif b"close" in connection_tokens(value):
+                    close = True
+            elif low == b"date":
+                has_date = True
+        if status < 200:
+            self.interims += 1
+            if self.interims > MAX_INTERIM_ANSWERS:
+                raise self._invalid("too many interim answers")
+            return ResponseHead(status, parsing.reason, fields, raw, kinds, 0, has_date)
+        if method == "HEAD" or status in _NO_BODY:
+            self.body = None
+            declared = 0
+        elif length == CHUNKED:
+            self.body, declared = ChunkedBody(), CHUNKED
+        elif length is None:
+            self.body, declared = CloseBody(), None
+            if self.eof and not self._buffer:
+                self.body.done = True
+        else:
+            self.body, declared = (LengthBody(length) if length else None), length
+        self._reusable = not close and declared is not None
+        return ResponseHead(status, parsing.reason, fields, raw, kinds, declared, has_date)
+
+    def take_body(self) -> bytes:
+        """What has come of the answer's body, decoded; b"" if nothing has.
+
+        Raises :class:`ExchangeError` of kind TRUNCATED if its framing is broken.
+        """
+        body = self.body
+        if body is None or not self._buffer:
+            return b""
+        try:
+            piece, self._buffer = body.take(self._buffer)
+        except BodyError as error:
+            raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED, str(error)) from None
+        if self._paused and not self.lost:
+            self._paused = False
+            self.transport.resume_reading()
+        if isinstance(body, CloseBody) and self.eof:
+            body.done = True
+        return piece
+
+    def take_rest(self) -> bytes:
+        """Everything unread, for a tunnel."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    @property
+    def body_done(self) -> bool:
+        """The answer has been taken whole."""
+        return self.body is None or self.body.done
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come, and nothing is left to take."""
+        return (self.lost or self.eof) and not self._buffer
+
+    def hold(self) -> None:
+        """Do not read until :meth:`proceed`: the client is slower than the upstream."""
+        if not self._paused and not self.lost:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def proceed(self) -> None:
+        """Read again."""
+        if self._paused and not self.lost:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def release(self) -> None:
+        """The owner is done: back to the pool if the answer ended where it said, else closed."""
+        reusable = (
+            self._reusable and self.body_done and not self._buffer and not self.eof and not self.lost and self.writable
+        )
+        if not reusable or self._paused:
+            self.discard()
+            return
+        self.owner = None
+        self._drop_duplicate()
+        self._reset()
+        self.used = True
+        self.pool.put(self)
+
+    def discard(self) -> None:
+        """The owner does not want what may still come: close now."""
+        self.owner = None
+        self._buffer = b""
+        self._drop_duplicate()
+        if not self.lost:
+            self.transport.abort()
+
+    def _drop_duplicate(self) -> None:
+        if self._duplicate >= 0:
+            os.close(self._duplicate)
+            self._duplicate = -1
+
+    def _invalid(self, detail: str) -> ExchangeError:
+        return ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, detail)
