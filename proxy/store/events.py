@@ -114,7 +114,7 @@ class EventLog:
         where, values = ("WHERE route = ?", [route]) if route is not None else ("", [])
         query = f"SELECT * FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - one of two fixed texts
         rows = self._db.execute(query, [*values, limit])
-        return [Event(*row[:5], json.loads(row[5]), json.loads(row[6]), row[7], row[8]) for row in rows]
+        return [Event._make((*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:])) for row in rows]
 
     def _version(self, route: str) -> int:
         row = self._db.execute("SELECT max(version) FROM events WHERE route = ?", (route,)).fetchone()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin at once (so that a busy database fails here, not at the end), commit at the end, roll back on any exception.
+    """Begin at once (a busy database fails here, not at the end), commit at the end, roll back on any exception.
 
     The connection is in autocommit mode (``isolation_level=None``). Raises sqlite3.Error.
     """
