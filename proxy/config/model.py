@@ -9,84 +9,18 @@ tying routes) live in ``proxy.config.lint``.
 from __future__ import annotations
 
 import ipaddress
-import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from proxy.config.values import Address, Addresses, Duration, HeaderName, Method, Name, Percent, Share, Size, Workers
 
 Stage = Literal["legacy", "shadow", "canary", "live", "retired"]
 FallbackReason = Literal["connect-failure", "timeout", "reset", "invalid-response", "5xx"]
 
 STAGES: tuple[Stage, ...] = ("legacy", "shadow", "canary", "live", "retired")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-_UNITS_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]*):\d{1,5}")
-ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-"""Names of routes, upstreams and cohorts: they are metric labels, URL segments and file names at once."""
-
-
-def parse_duration(value: object) -> object:
-    """``250ms``, ``2s``, ``1m``, ``1h``, ``7d`` -> seconds. Raises ValueError on anything else."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
-        return float(match[1]) * _UNITS_SECONDS[match[2]]
-    raise ValueError(f"{value!r} is not a duration; write it like 250ms, 2s, 1m or 1h")
-
-
-def parse_size(value: object) -> object:
-    """``512B``, ``64KiB``, ``1MiB`` -> bytes. Raises ValueError on anything else."""
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(match[1]) * _UNITS_BYTES[match[2]]
-    raise ValueError(f"{value!r} is not a size; write it like 512B, 64KiB or 1MiB")
-
-
-def parse_share(value: object) -> object:
-    """``5%`` -> 0.05. Raises ValueError on anything else and above 100 %."""
-    if isinstance(value, str) and (match := _SHARE.fullmatch(value)) and float(match[1]) <= 100:
-        return float(match[1]) / 100
-    raise ValueError(f"{value!r} is not a share; write it like 5% (at most 100%)")
-
-
-def parse_percent(value: object) -> object:
-    """``10%`` -> 10: whole percents only, because buckets are whole. Raises ValueError on anything else."""
-    if isinstance(value, str) and re.fullmatch(r"\d{1,3}%", value) and int(value[:-1]) <= 100:
-        return int(value[:-1])
-    raise ValueError(f"{value!r} is not a whole percentage; write it like 10% (0% to 100%)")
-
-
-def _one_or_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _check_address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value) or int(value.rsplit(":", 1)[1]) > 65535:
-        raise ValueError(f"{value!r} is not an address; write it like 127.0.0.1:8080 or [::1]:8080")
-    return value
-
-
-def _check_id(value: str) -> str:
-    if not ID.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is not a name; use lower-case letters, digits, '-', '_' and '.', at most 64 of them"
-        )
-    return value
-
-
-def _text_schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), _text_schema(_DURATION.pattern, "250ms")]
-Size = Annotated[int, BeforeValidator(parse_size), _text_schema(_SIZE.pattern, "64KiB")]
-Share = Annotated[float, BeforeValidator(parse_share), _text_schema(_SHARE.pattern, "5%")]
-Percent = Annotated[int, BeforeValidator(parse_percent), _text_schema(r"\d{1,3}%", "10%")]
-Address = Annotated[str, BeforeValidator(lambda v: _check_address(v) if isinstance(v, str) else v)]
-Name = Annotated[str, BeforeValidator(lambda v: _check_id(v) if isinstance(v, str) else v)]
 
 
 class _Model(BaseModel):
@@ -116,7 +50,7 @@ class Admin(_Model):
 class Identity(_Model):
     """One place to look for who is asking; exactly one key."""
 
-    header: str | None = None
+    header: HeaderName | None = None
     """The name of a request header."""
     cookie: str | None = None
     """The name of a cookie."""
@@ -137,7 +71,7 @@ class Cohort(_Model):
     """Identities, as ``identity`` yields them."""
     users_file: str | None = None
     """A file with one identity a line, relative to the YAML file; read at load and at each reload."""
-    header: dict[str, str] = {}
+    header: dict[HeaderName, str] = {}
     """Header name -> exact value; all must hold."""
     cookie: dict[str, str] = {}
     """Cookie name -> exact value; all must hold."""
@@ -179,6 +113,8 @@ class Upstream(_Model):
     @classmethod
     def _endpoint(cls, value: list[str]) -> list[str]:
         for url in value:
+            if "@" in url:  # not shown: it may hold a password
+                raise ValueError("an endpoint may hold scheme, host and port only, no user or password")
             try:
                 parts = urlsplit(url)
                 parts.port  # noqa: B018 - raises ValueError when the port is out of range
@@ -186,7 +122,7 @@ class Upstream(_Model):
                 raise ValueError(f"{url!r} is not a URL: {error}") from None
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:9001")
-            if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+            if parts.path not in ("", "/") or parts.query or parts.fragment:
                 raise ValueError(f"{url!r} may hold scheme, host and port only: targets are forwarded unchanged")
         return value
 
@@ -201,23 +137,15 @@ class Match(_Model):
     path_prefix: str | None = None
     """The path begins with this, at a segment border."""
     path_regex: str | None = None
-    """The whole path fits this regular expression, of a subset that is matched in linear time."""
-    methods: list[str] = []
+    """The whole path (at most 2 KiB of it) fits this regular expression, of a subset that cannot be made slow."""
+    methods: list[Method] = []
     """None: every method. GET does not stand for HEAD."""
-    headers: dict[str, str] = {}
+    headers: dict[HeaderName, str] = {}
     """Header name -> exact value; ``*`` is any value."""
     query: dict[str, str] = {}
     """Query parameter -> exact value; ``*`` is any value."""
     cookies: dict[str, str] = {}
     """Cookie -> exact value; ``*`` is any value."""
-
-    @field_validator("methods")
-    @classmethod
-    def _method(cls, value: list[str]) -> list[str]:
-        for method in value:
-            if not re.fullmatch(r"[A-Z][A-Z-]{0,31}", method):
-                raise ValueError(f"{method!r} is not a method; methods are written in capitals")
-        return value
 
     @field_validator("path", "path_prefix")
     @classmethod
@@ -251,12 +179,12 @@ class Shadow(_Model):
     """Share of the eligible requests. 0%: no shadow."""
     reverse: bool = False
     """At ``canary``: also ask legacy about requests that the candidate answered. (At ``live`` that is always so.)"""
-    methods: list[str] = ["GET", "HEAD", "OPTIONS"]
+    methods: list[Method] = ["GET", "HEAD", "OPTIONS"]
     """Which methods are eligible. Others than the safe ones need ``unsafe: accepted-by-candidate``."""
     unsafe: Literal["off", "accepted-by-candidate"] = "off"
     """``accepted-by-candidate``: the candidate promises to change nothing when it sees ``X-Banyan-Shadow: 1``."""
     max_body: Size = 1024 * 1024
-    """Of an answer, kept for comparing. A longer answer makes the pair incomparable. Also the cap of the request body."""
+    """Of an answer, kept for comparing; a longer one makes the pair incomparable. Also the cap of the request body."""
     max_in_flight: int = Field(default=64, ge=0)
     """Shadows of this route under way at once in one worker; above it they are dropped and counted."""
     timeout: Duration = Field(default=10.0, gt=0)
@@ -266,7 +194,7 @@ class Shadow(_Model):
 class Compare(_Model):
     """What counts as a difference."""
 
-    headers: list[str] = ["content-type", "location"]
+    headers: list[HeaderName] = ["content-type", "location"]
     """Response headers that are compared; content-encoding is looked through, all others are ignored."""
     ignore: list[str] = []
     """JSON paths (``$.generated_at``, ``$.items[*].etag``) that are not compared, with everything below them."""
@@ -283,7 +211,8 @@ class Fallback(_Model):
     """None: never."""
     unsafe: Literal["not-sent", "idempotency-key", "always"] = "not-sent"
     """For methods other than GET, HEAD and OPTIONS, when the candidate may have seen the request: ``not-sent`` never
-    falls back then, ``idempotency-key`` does if the request carries that header, ``always`` does and may write twice."""
+    falls back then, ``idempotency-key`` does if the request carries that header, ``always`` does and may write
+    twice."""
     max_replay_body: Size = 1024 * 1024
     """Request bodies up to this are kept for a fallback after sending; longer ones are served once."""
 
@@ -385,18 +314,18 @@ class Settings(_Model):
 
     version: Literal[1] = 1
     """The version of this language."""
-    listen: Annotated[list[Address], BeforeValidator(_one_or_list)] = ["127.0.0.1:8080"]
+    listen: Addresses = ["127.0.0.1:8080"]
     """Where clients connect: one address or a list. Port 0 takes a free one."""
     admin: Admin = Admin()
     """The operators' side."""
-    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    workers: Workers = "auto"
     """Processes that serve clients; ``auto`` is one per core."""
     store: str = "sqlite:///var/banyan.db"
     """Where the diff log, the overrides and the counters live: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
     trusted_proxies: list[str] = []
     """CIDRs whose X-Forwarded-*, X-Request-ID and traceparent are believed. None: nobody's."""
     identity: list[Identity] = []
-    """Who is asking; the first that yields a value wins. None: no request has an identity, so percent chooses nobody."""
+    """Who is asking; the first that yields a value wins. None: nobody has an identity, so percent chooses nobody."""
     cohorts: dict[Name, Cohort] = {}
     """Named sets of users."""
     upstreams: dict[Name, Upstream]
