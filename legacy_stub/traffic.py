@@ -243,7 +243,7 @@ class User:
         await self.ask("GET", self.dice.choice(("/account", "/cart", "/api/customers/me", "/api/cart")), 200)
 
     async def quote(self) -> None:
-        items = [{"sku": self._sku(), "quantity": self.dice.randint(1, 3)}]
+        items = [{"sku": self._sku(), "quantity": self.dice.randint(1, 3)} for _ in range(2)]
         await self.ask("POST", "/api/orders/quote", 200, json={"items": items})
 
     async def put_in_cart(self) -> None:

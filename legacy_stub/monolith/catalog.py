@@ -105,7 +105,8 @@ async def search(request: web.Request) -> web.Response:
         return api_error(request, 400, "empty_query", "q is empty.")
     scored = []
     for row in database(request).rows("SELECT * FROM products"):
-        score = 3 * (word in row["name"].lower()) + 2 * (word in row["tags"]) + (word in row["description"].lower())
+        in_tags = any(word in tag for tag in json.loads(row["tags"]))
+        score = 3 * (word in row["name"].lower()) + 2 * in_tags + (word in row["description"].lower())
         if score:
             scored.append((-score, row["sku"], row))
     scored.sort(key=lambda hit: hit[:2])

@@ -30,10 +30,9 @@ from legacy_stub.serving import (
 )
 
 PLANTED = (
-    Planted("orders-read", "value", "$.tax_cents", "round() rounds halves to the even neighbour, the law rounds up."),
-    Planted("orders-read", "value", "$.total_cents", "The sum takes the tax's missing cent along."),
-    Planted("orders-read", "value", "$.total", "The sum takes the tax's missing cent along."),
-    Planted("orders-list", "value", "$.orders[*].total_cents", "The same cent in the list."),
+    Planted("orders-read", "value", "$.tax_cents", "Rounds the tax line by line; the monolith rounds it once."),
+    Planted("orders-read", "value", "$.total_cents", "The sum takes the tax's odd cent along."),
+    Planted("orders-read", "value", "$.total", "The sum takes the tax's odd cent along."),
     Planted("orders-list", "value", "$.orders[*].created_at", "isoformat() writes +00:00 where the monolith writes Z."),
     Planted("orders-invoice", "status", "status", "The new framework redirects with 307."),
 )
@@ -92,7 +91,7 @@ async def list_orders(request: web.Request) -> web.Response:
     page = number(request.query.get("page"), 1, 1, 1000)
     size = number(request.query.get("per_page"), 10, 1, 50)
     rows = request.app[STORE].rows("SELECT * FROM orders WHERE customer = ? ORDER BY number DESC", request[CUSTOMER])
-    shown = [_summary(request, row) for row in rows[(page - 1) * size : page * size]]
+    shown = [_summary(row) for row in rows[(page - 1) * size : page * size]]
     if not request.app[FIXED]:
         for order in shown:
             order["created_at"] = order["created_at"].replace("Z", "+00:00")
@@ -112,8 +111,9 @@ async def quote(request: web.Request) -> web.Response:
     items = _priced(request, (await json_body(request)).get("items"))
     if isinstance(items, web.Response):
         return items
-    subtotal = sum(item.quantity * item.unit_price_cents for item in items)
-    shipping, tax = data.shipping_cents(subtotal), _tax(request, subtotal)
+    lines = [item.quantity * item.unit_price_cents for item in items]
+    subtotal = sum(lines)
+    shipping, tax = data.shipping_cents(subtotal), _tax(request, lines)
     euros = {"subtotal": subtotal, "shipping": shipping, "tax": tax, "total": subtotal + shipping + tax}
     body = {name: cents / 100 for name, cents in euros.items()}
     return json_answer(request, {**body, "currency": "EUR", **stamp()})
@@ -133,8 +133,8 @@ async def create_order(request: web.Request) -> web.Response:
         row = None if key is None else store.row("SELECT * FROM orders WHERE idempotency_key = ?", key)
         if row is None:
             order = data.Order(next_order_id(store), request[CUSTOMER], "paid", datetime.now(UTC), tuple(items))
-            subtotal = sum(item.quantity * item.unit_price_cents for item in items)
-            book_order(store, order, key, tax=_tax(request, subtotal))
+            lines = [item.quantity * item.unit_price_cents for item in items]
+            book_order(store, order, key, tax=_tax(request, lines))
             store.run("DELETE FROM cart_items WHERE session = ?", request[SESSION])
             row = store.row("SELECT * FROM orders WHERE id = ?", order.id) or {}
         body = _in_full(request, row)
@@ -167,8 +167,8 @@ async def shipping_options(request: web.Request) -> web.Response:
     return json_answer(request, {"options": options, "free_from_cents": 5000, **stamp()})
 
 
-def _tax(request: web.Request, subtotal: int) -> int:
-    return tax_cents(subtotal) if request.app[FIXED] else round(subtotal * data.TAX_PERCENT / 100)
+def _tax(request: web.Request, lines_cents: list[int]) -> int:
+    return tax_cents(sum(lines_cents)) if request.app[FIXED] else sum(tax_cents(line) for line in lines_cents)
 
 
 def _own_order(request: web.Request) -> Row | None:
@@ -189,28 +189,27 @@ def _priced(request: web.Request, wanted: object) -> list[data.OrderItem] | web.
     return items
 
 
-def _summary(request: web.Request, row: Row) -> dict[str, Any]:
-    tax = _tax(request, row["subtotal_cents"])
-    total = row["subtotal_cents"] + row["shipping_cents"] + tax
-    keep = {key: row[key] for key in ("id", "status", "created_at")}
-    return {**keep, "total_cents": total, "currency": "EUR"}
+def _summary(row: Row) -> dict[str, Any]:
+    return {**{key: row[key] for key in ("id", "status", "created_at", "total_cents")}, "currency": "EUR"}
 
 
 def _in_full(request: web.Request, row: Row) -> dict[str, Any]:
-    body = _summary(request, row)
     lines = request.app[STORE].rows(
         "SELECT item.sku, name, quantity, unit_price_cents, quantity * unit_price_cents AS line_total_cents"
         " FROM order_items AS item JOIN products AS product ON product.sku = item.sku"
         " WHERE order_id = ? ORDER BY position",
         row["id"],
     )
-    return body | {
+    tax = _tax(request, [line["line_total_cents"] for line in lines])
+    total = row["subtotal_cents"] + row["shipping_cents"] + tax
+    return _summary(row) | {
         "customer": row["customer"],
         "items": lines,
         "subtotal_cents": row["subtotal_cents"],
         "shipping_cents": row["shipping_cents"],
-        "tax_cents": body["total_cents"] - row["subtotal_cents"] - row["shipping_cents"],
-        "total": f"{body['total_cents'] // 100}.{body['total_cents'] % 100:02}",
+        "tax_cents": tax,
+        "total_cents": total,
+        "total": f"{total // 100}.{total % 100:02}",
     }
 
 

@@ -1,0 +1,205 @@
+"""The services equal the monolith when they are fixed, and differ exactly as they say when they are not."""
+
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from legacy_stub import data
+from legacy_stub.database import Database
+from legacy_stub.monolith.app import create_app as monolith_app
+from legacy_stub.planted import Planted
+from legacy_stub.services import catalog, orders
+
+Client = TestClient[web.Request, web.Application]
+
+CUSTOMER = "u-42"
+SKUS = [product.sku for product in data.products()]
+MINE = [order.id for order in data.orders() if order.customer == CUSTOMER]
+
+
+class World:
+    def __init__(self, monolith: Client, services: dict[bool, dict[str, Client]], database: str) -> None:
+        self.monolith = monolith
+        self.services = services
+        self.database = database
+
+    async def pair(self, path: str, *, fixed: bool, method: str = "GET", **options: Any) -> tuple[Any, Any]:
+        name = "orders" if "orders" in path or "shipping" in path else "catalog"
+        cookies = {c.key: c.value for c in self.monolith.session.cookie_jar}
+        sides = []
+        for client in (self.monolith, self.services[fixed][name]):
+            answer = await client.request(method, path, allow_redirects=False, cookies=cookies, **options)
+            body = await answer.read()
+            document = json.loads(body) if answer.content_type == "application/json" and body else None
+            kept = {key: answer.headers.get(key) for key in ("Location", "ETag", "Content-Type")}
+            sides.append({"status": answer.status, **kept, "body": _clean(document)})
+        return sides[0], sides[1]
+
+
+def _clean(document: Any) -> Any:
+    """Without the noise that routes/ declares."""
+    if isinstance(document, dict):
+        noise = ("generated_at", "request_id")
+        return {
+            key: sorted(value) if key == "tags" else _clean(value)
+            for key, value in document.items()
+            if key not in noise
+        }
+    return [_clean(item) for item in document] if isinstance(document, list) else document
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = str(tmp_path / "shop.db")
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with TestClient(TestServer(monolith_app(database)), cookie_jar=jar) as monolith:
+        page = await (await monolith.get("/login")).text()
+        token = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+        assert token
+        form = {"csrf": token[1], "email": f"user{CUSTOMER[2:]}@shop.example", "password": data.password(CUSTOMER)}
+        assert (await monolith.post("/login", data=form)).status == 200
+        services = {
+            fixed: {
+                "catalog": TestClient(TestServer(catalog.create_app(fixed=fixed))),
+                "orders": TestClient(TestServer(orders.create_app(database, fixed=fixed))),
+            }
+            for fixed in (True, False)
+        }
+        started = [client for group in services.values() for client in group.values()]
+        for client in started:
+            await client.start_server()
+        yield World(monolith, services, database)
+        for client in started:
+            await client.close()
+
+
+def paths() -> list[str]:
+    dice = random.Random(5)
+    listings = [
+        f"/api/products?category={category}&sort={sort}&page={page}"
+        for category in ("", "kitchen", "gifts", "nothing")
+        for sort in ("name", "price", "-price", "newest")
+        for page in (1, 2)
+    ]
+    return [
+        *listings,
+        "/api/products?sort=luck",
+        "/api/products?max_price=3000&per_page=100",
+        "/api/products?page=x&per_page=0",
+        *(f"/api/products/{sku}" for sku in [*dice.sample(SKUS, 25), data.GIFT_CARD, "NOPE-1"]),
+        "/api/categories",
+        *(f"/api/search?q={word}" for word in ("oak", "LAMP", "gift", "e", "%22", "zzz", "")),
+        "/api/orders",
+        "/api/orders?page=2&per_page=3",
+        *(f"/api/orders/{order}{tail}" for order in [*MINE, "O-1"] for tail in ("", "/invoice", "/tracking")),
+    ]
+
+
+async def test_fixed_services_equal_the_monolith(world: World) -> None:
+    for path in paths():
+        legacy, candidate = await world.pair(path, fixed=True)
+        assert legacy == candidate, path
+
+
+async def test_fixed_services_refuse_guests_as_the_monolith_does(world: World) -> None:
+    world.monolith.session.cookie_jar.clear()
+    for path in ("/api/orders", f"/api/orders/{MINE[0]}", f"/api/orders/{MINE[0]}/tracking"):
+        legacy, candidate = await world.pair(path, fixed=True)
+        assert legacy == candidate
+        assert legacy["status"] == 401
+
+
+async def test_fixed_quotes_and_orders_equal_the_monoliths(world: World) -> None:
+    for sku in SKUS[:20]:
+        body = {"items": [{"sku": sku, "quantity": 1}, {"sku": SKUS[-1], "quantity": 2}]}
+        for path in ("/api/orders/quote", "/api/orders"):
+            legacy, candidate = await world.pair(
+                path, fixed=True, method="POST", json=body, headers={"X-Banyan-Shadow": "1"}
+            )
+            for side in (legacy, candidate):
+                side["body"].pop("created_at", None)
+            assert legacy == candidate
+    for body in ({}, {"items": []}, {"items": [{"sku": "NOPE"}]}, {"items": "x"}):
+        legacy, candidate = await world.pair("/api/orders", fixed=True, method="POST", json=body)
+        assert legacy == candidate
+        assert legacy["status"] == 422
+
+
+async def test_a_shadow_of_the_orders_service_writes_nothing(world: World) -> None:
+    reader = Database(world.database)
+    before = reader.value("SELECT COUNT(*) FROM orders")
+    body = {"items": [{"sku": SKUS[0]}]}
+    await world.pair("/api/orders", fixed=False, method="POST", json=body, headers={"X-Banyan-Shadow": "1"})
+    assert reader.value("SELECT COUNT(*) FROM orders") == before
+    await world.pair("/api/orders", fixed=False, method="POST", json=body)
+    assert reader.value("SELECT COUNT(*) FROM orders") == before + 2, "without the mark both sides book"
+    reader.close()
+
+
+async def test_an_order_of_the_service_is_found_again_by_the_monolith(world: World) -> None:
+    cookies = {c.key: c.value for c in world.monolith.session.cookie_jar}
+    service = world.services[False]["orders"]
+    body = {"items": [{"sku": SKUS[0], "quantity": 2}]}
+    headers = {"Idempotency-Key": "once"}
+    placed = await (await service.post("/api/orders", json=body, cookies=cookies, headers=headers)).json()
+    again = await (await world.monolith.post("/api/orders", json=body, headers=headers)).json()
+    assert (again["id"], again["total_cents"]) == (placed["id"], placed["total_cents"])
+
+
+def _names(planted: tuple[Planted, ...]) -> set[tuple[str, str, str]]:
+    return {(one.route, one.kind, one.path) for one in planted}
+
+
+ROUTE_OF = [
+    (r"/api/products", "catalog-list"),
+    (r"/api/products/[^/]+", "catalog-product"),
+    (r"/api/search", "catalog-search"),
+    (r"/api/categories", "catalog-categories"),
+    (r"/api/orders", "orders-list"),
+    (r"/api/orders/[^/]+", "orders-read"),
+    (r"/api/orders/[^/]+/invoice", "orders-invoice"),
+    (r"/api/orders/[^/]+/tracking", "orders-tracking"),
+]
+
+
+def _differences(legacy: Any, candidate: Any, path: str = "$") -> set[tuple[str, str]]:
+    """A second opinion, much simpler than the comparator's: (kind, path template) pairs."""
+    if type(legacy) is not type(candidate):
+        return {("type", path)}
+    if isinstance(legacy, dict):
+        found = {("missing", f"{path}.{key}") for key in legacy.keys() - candidate.keys()}
+        found |= {("extra", f"{path}.{key}") for key in candidate.keys() - legacy.keys()}
+        for key in legacy.keys() & candidate.keys():
+            found |= _differences(legacy[key], candidate[key], f"{path}.{key}")
+        return found
+    if isinstance(legacy, list):
+        if legacy != candidate and sorted(map(str, legacy)) == sorted(map(str, candidate)):
+            return {("order", path)}
+        return set().union(
+            *(_differences(one, two, f"{path}[*]") for one, two in zip(legacy, candidate, strict=False)), set()
+        )
+    return set() if legacy == candidate else {("value", path)}
+
+
+async def test_services_differ_exactly_as_planted(world: World) -> None:
+    found: set[tuple[str, str, str]] = set()
+    for path in paths():
+        route = next(name for pattern, name in ROUTE_OF if re.fullmatch(pattern, path.partition("?")[0]))
+        legacy, candidate = await world.pair(path, fixed=False)
+        if legacy["status"] != candidate["status"]:
+            found.add((route, "status", "status"))
+        found |= {(route, kind, where) for kind, where in _differences(legacy["body"], candidate["body"])}
+        assert legacy["Location"] == candidate["Location"]
+    planted = _names(catalog.PLANTED) | _names(orders.PLANTED)
+    assert planted <= found, planted - found
+    # where a page ends between two colour variants, the planted order shows as other products on the page
+    rest = {one for one in found - planted if not (one[0] == "catalog-list" and one[2].startswith("$.products[*]"))}
+    assert rest == set()
