@@ -84,7 +84,7 @@ def saturate(
         errors=figures["errors"],
         cpu_per_request=used.cpu / requests,
         busy=used.cpu / elapsed,
-        waited=used.waited / elapsed,
+        waited=min(1.0, used.waited / elapsed),  # several threads can wait at once
         copied=max(0.0, min(1.0, reached / requests - 1)),
     )
 

@@ -52,12 +52,16 @@ def render(results: runner.Results, chosen: list[cases.Case], targets: list[str]
     return _markdown(lines)
 
 
-def micro(title: str, figures: Mapping[str, Any]) -> str:
-    """The figures of a small benchmark, one per line."""
-    lines = [f"{title}:"]
+def micro(title: str, figures: Mapping[str, Any], bar: cases.Bar | None) -> str:
+    """The figures of a small benchmark; the bar, if there is one, is for each of them."""
+    lines = []
     for name, value in figures.items():
-        text = (f"{value:,.3f}" if value < 1000 else f"{value:,.0f}") if isinstance(value, float) else str(value)
-        lines.append(f"- {name}: {text}")
+        text = str(value)
+        if isinstance(value, float):
+            text = f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+        if bar is not None:
+            text += f" (bar {bar}: {'met' if bar.met(value) else '**not met**'})"
+        lines.append(f"- {title}{', ' if name else ''}{name}: {text}")
     return "\n".join(lines)
 
 
