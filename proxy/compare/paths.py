@@ -85,7 +85,7 @@ MAX_MEMBERS = 50
 """An object with more members than this is a map: its keys are data, not names."""
 
 _PLAIN_KEY = re.compile(r"[@$_]{0,2}[^\W\d_][\w .:/$-]{0,99}")
-_DATA_KEY = re.compile(r"\d{5}|^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|^[0-9a-fA-F]*\d[0-9a-fA-F]{7,}$")
+_DATA_KEY = re.compile(r"\d{5}|^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|^(?=[a-fA-F]*\d)[0-9a-fA-F]{8,}$")
 
 
 def is_name(key: str) -> bool:

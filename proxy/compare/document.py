@@ -1,0 +1,181 @@
+"""JSON documents with every digit, and their canonical bytes.
+
+Law: two documents have the same canonical bytes if and only if they say the same. 1, 1.0, true and "1" say different
+things, 1.10 and 1.1 the same; the order of an object's members says nothing; no number loses a digit; an object that
+says two things about one key says nothing that could be compared.
+
+orjson is quick, but turns long numbers into doubles and keeps the last of two equal keys. A body in which that could
+matter goes the guarded way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import orjson
+
+from proxy.compare.result import Budget, Incomparable
+
+_RISKY = re.compile(rb"[0-9.]{17}|[0-9][eE][+-]?[0-9]{3}|-0(?![.0-9])")
+"""Digits that a double or 64 bits may not keep, exponents that may over- or underflow, and minus zero as an integer."""
+
+_KEY = re.compile(rb'"\s*:')
+_HIDDEN_KEY = re.compile(rb"\\u00(?:2[02]|3[aA])")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+# (a string that never ends is one up to the end: otherwise each quote in it would be tried as a beginning)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
+
+
+class Number:
+    """A number of the guarded way: ``text`` is canonical, ``whole`` says that it was written as an integer."""
+
+    __slots__ = ("text", "whole")
+
+    def __init__(self, text: str, *, whole: bool) -> None:
+        self.text = text
+        self.whole = whole
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and self.text == other.text and self.whole == other.whole
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class NotJsonError(ValueError):
+    """The body is not JSON (RFC 8259), or holds half a surrogate pair, which no two readers treat alike."""
+
+
+class DuplicateKeyError(Exception):
+    """An object has a key twice."""
+
+
+def is_risky(body: bytes) -> bool:
+    """Whether the body needs the guarded way."""
+    return _RISKY.search(body) is not None
+
+
+def parse_json(body: bytes, budget: Budget, *, guarded: bool) -> Any:
+    """Parse a body (UTF-8). Guarded documents hold ``Number`` wherever a number stands.
+
+    Raises NotJsonError, DuplicateKeyError (guarded only) and Incomparable ("too-deep", "too-many-nodes").
+    """
+    if body.startswith(b"\xef\xbb\xbf"):
+        body = body[3:]
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > budget.nodes:
+        bare = _STRING.sub(b"", body)
+        if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > budget.nodes:
+            raise Incomparable("too-many-nodes")
+    if body.count(b"[") + body.count(b"{") > budget.depth and _depth(body) > budget.depth:
+        raise Incomparable("too-deep")
+    if guarded:
+        return _parse_guarded(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NotJsonError(str(error)) from None
+
+
+def _depth(body: bytes) -> int:
+    """How deep the brackets outside strings nest; also of what is not JSON. Linear."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", body)):
+        if bracket in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
+def _parse_guarded(body: bytes) -> Any:
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            parse_int=_whole,
+            parse_float=_fraction,
+            parse_constant=_constant,
+            object_pairs_hook=_members,
+        )
+        canonical(value)  # refuses half surrogate pairs
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NotJsonError(str(error)) from None
+    return value
+
+
+def _whole(text: str) -> Number:
+    return Number(text, whole=True)
+
+
+def _fraction(text: str) -> Number:
+    """The canonical text of a number with a fraction or exponent: sign, digits without outer zeros, exponent."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or len(match[4] or "") > 18:
+        return Number(text, whole=False)
+    sign, before, after, exponent = match.groups(default="")
+    digits = before + after
+    power = int(exponent or 0) - len(after)
+    stripped = digits.rstrip("0")
+    power += len(digits) - len(stripped)
+    stripped = stripped.lstrip("0")
+    return Number(f"{sign}{stripped}e{power}" if stripped else f"{sign}0e0", whole=False)
+
+
+def _constant(text: str) -> NoReturn:
+    raise NotJsonError(f"{text} is not JSON")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise DuplicateKeyError
+    return members
+
+
+def _raw_number(value: Any) -> orjson.Fragment:
+    if isinstance(value, Number):
+        return orjson.Fragment(value.text.encode())
+    raise TypeError(type(value).__name__)
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical bytes of a parsed document. Two documents are only comparable if both were parsed the same way."""
+    try:
+        return orjson.dumps(value, default=_raw_number, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise TypeError(str(error)) from None
+
+
+def has_duplicate_keys(body: bytes, value: Any, budget: Budget) -> bool:
+    """Whether an object in ``body``, of which ``value`` was parsed, has a key twice."""
+    if _HIDDEN_KEY.search(body) is None and len(_KEY.findall(body)) == len(_KEY.findall(canonical(value))):
+        return False
+    try:
+        parse_json(body, budget, guarded=True)
+    except DuplicateKeyError:
+        return True
+    return False
+
+
+def parse_pair(legacy: bytes, candidate: bytes, budget: Budget) -> tuple[Any, Any]:
+    """Parse both bodies the same way. NotJsonError carries in ``args[1]`` which side is not JSON ("legacy",
+    "candidate" or "both"); Incomparable as from ``parse_json``, also for duplicate keys."""
+    guarded = is_risky(legacy) or is_risky(candidate)
+    sides: list[Any] = []
+    faulty: list[str] = []
+    for name, body in (("legacy", legacy), ("candidate", candidate)):
+        try:
+            sides.append(parse_json(body, budget, guarded=guarded))
+        except NotJsonError:
+            faulty.append(name)
+        except DuplicateKeyError:
+            raise Incomparable("duplicate-keys") from None
+    if faulty:
+        raise NotJsonError("not JSON", "both" if len(faulty) == 2 else faulty[0])
+    return sides[0], sides[1]
