@@ -34,7 +34,7 @@ class Token(_Model):
     """Whom the audit names as the actor."""
     role: Literal["viewer", "operator"] = "viewer"
     """A viewer reads; an operator also changes."""
-    token: str = Field(min_length=16)
+    token: str = Field(min_length=16, repr=False)
     """The secret, best taken from the environment: ``${NAME}``. At least 16 characters."""
 
 
@@ -338,7 +338,7 @@ class Settings(_Model):
     """What becomes of a path that two parsers could read differently: never a route; legacy, or 400."""
     expose: bool = False
     """True: answers carry X-Banyan-Arm and X-Banyan-Route. For demos and staging."""
-    tester_key: str | None = Field(default=None, min_length=16)
+    tester_key: str | None = Field(default=None, min_length=16, repr=False)
     """The secret of X-Banyan-Key, with which X-Banyan-Arm chooses the arm at canary. None: both are ignored."""
     limits: Limits = Limits()
     """Bounds for all clients."""

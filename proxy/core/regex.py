@@ -82,7 +82,8 @@ class PathRegex:
             self._fullmatch = re.compile(text, re.ASCII).fullmatch
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-        prefix = _literal_prefix(self._tree)
+        self._prefix = prefix = _literal_prefix(self._tree)
+        self._machine: _Machine | None = None
         self.literal_segments: tuple[bytes, ...] = tuple(
             segment.encode() for segment in prefix[: prefix.rfind("/")].split("/")[1:] if prefix.startswith("/")
         )
@@ -94,7 +95,13 @@ class PathRegex:
 
     def overlaps(self, other: PathRegex) -> bool:
         """Whether some path fits both: a search through the product of the two machines."""
-        return _meet(_program(self._tree), _program(other._tree))
+        shorter = min(len(self._prefix), len(other._prefix))
+        return self._prefix[:shorter] == other._prefix[:shorter] and _meet(self._program(), other._program())
+
+    def _program(self) -> _Machine:
+        if self._machine is None:
+            self._machine = _program(self._tree)
+        return self._machine
 
 
 class _Parser:

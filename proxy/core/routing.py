@@ -28,12 +28,15 @@ ConditionKind = Literal["method", "header", "query", "cookie"]
 class Condition:
     """One further condition: what must hold besides host and path."""
 
-    __slots__ = ("_kind", "_methods", "_name", "_raw_name", "_raw_value", "_value", "kind", "text")
+    __slots__ = ("_kind", "_name", "_raw_name", "_raw_value", "_value", "key", "kind", "methods", "text", "value")
 
     def __init__(self, kind: ConditionKind, name: str = "", value: str = "*", methods: Sequence[str] = ()) -> None:
         self.kind = kind
         self.text = f"method is {' or '.join(methods)}" if kind == "method" else _condition_text(kind, name, value)
-        self._methods = frozenset(methods)
+        self.methods = frozenset(methods)
+        self.key = (kind, name.lower() if kind == "header" else name)
+        """What it looks at; two conditions with one key look at the same thing."""
+        self.value = value
         self._name = name
         self._raw_name = name.lower().encode("latin-1", "replace")
         self._raw_value = None if value == "*" else value.encode()
@@ -46,7 +49,7 @@ class Condition:
         """Whether the request meets it. Of a repeated header, parameter or cookie the first counts."""
         kind = self._kind
         if kind == 0:
-            return request.method in self._methods
+            return request.method in self.methods
         if kind == 1:
             raw = request.lower.get(self._raw_name)
             return raw is not None and (self._raw_value is None or raw == self._raw_value)

@@ -1,0 +1,123 @@
+"""What pydantic found, in words for people, at its place in the files.
+
+Law: one fault per mistake, at the key if the key is wrong and at the value if the value is; no fault shows the value of
+a secret. The wording is ours: pydantic's speaks of Python's types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from proxy.config.model import Settings
+from proxy.config.positions import Loc, Node, locate
+from proxy.errors import Fault
+
+_KINDS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+_BOUNDS = {
+    "greater_than": ("must be more than {gt}", "gt"),
+    "greater_than_equal": ("must be at least {ge}", "ge"),
+    "less_than": ("must be less than {lt}", "lt"),
+    "less_than_equal": ("must be at most {le}", "le"),
+    "string_too_short": ("must have at least {min_length} characters", "min_length"),
+    "too_short": ("needs at least {min_length} entry", "min_length"),
+}
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint with the closest of the known words, or all of them if they are few and none is close; or ""."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"there is {', '.join(known)}" if 0 < len(known) <= 8 else ""
+
+
+def fault_of(error: ErrorDetails, root: Node) -> Fault:
+    """One of pydantic's errors about the settings as a fault."""
+    kind, context = error["type"], error.get("ctx", {})
+    loc = tuple(step for step in error["loc"] if step != "[key]")
+    at_key = "[key]" in error["loc"]
+    if kind == "extra_forbidden":
+        return _unknown_key(loc, root)
+    if kind == "missing":
+        return locate(root, loc[:-1]).fault(f"{_name(loc[:-1], root)} needs the key {str(loc[-1])!r}")
+    node = locate(root, loc, key=at_key)
+    name = _name(loc, root)
+    if kind in _KINDS:
+        return node.fault(f"{name} must be {_KINDS[kind]}, and is {_kind_of(error['input'])}", _quotes(error))
+    if kind == "literal_error":
+        expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        hint = did_you_mean(error["input"], expected) if isinstance(error["input"], str) else ""
+        return node.fault(f"{name} must be {' or '.join(expected)}", hint if hint.startswith("did") else "")
+    if kind in _BOUNDS:
+        text, bound = _BOUNDS[kind]
+        value = context[bound]
+        value = int(value) if isinstance(value, float) and value.is_integer() else value
+        return node.fault(f"{name} {text.format(**{bound: value})}")
+    return node.fault(f"{name}: {error['msg'].removeprefix('Value error, ')}")
+
+
+def _unknown_key(loc: Loc, root: Node) -> Fault:
+    key = str(loc[-1])
+    model = model_at(loc[:-1])
+    hint = did_you_mean(key, model.model_fields) if model else ""
+    return locate(root, loc, key=True).fault(f"unknown key {key!r} of {_name(loc[:-1], root)}", hint)
+
+
+def _quotes(error: ErrorDetails) -> str:
+    scalar = isinstance(error["input"], bool | int | float)
+    return "put it in quotes" if error["type"] == "string_type" and scalar else ""
+
+
+def _kind_of(value: object) -> str:
+    """What a value is; its content is not shown, for it may be a secret."""
+    if value is None:
+        return "empty"
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), "something else")
+
+
+def _name(loc: Loc, root: Node) -> str:
+    """``upstreams.orders.timeouts``; a route is named by its id, if it has one."""
+    if not loc:
+        return "the configuration"
+    name = ""
+    for depth, step in enumerate(loc):
+        text = f"[{step}]" if isinstance(step, int) else f".{step}"
+        if depth == 1 and loc[0] == "routes":
+            node = locate(root, loc[:2])
+            named = node.entries.get("id") if node.kind == "map" else None
+            if named and named[1].kind == "scalar" and named[1].text:
+                text = f".{named[1].text}"
+        name += text
+    return name.removeprefix(".")
+
+
+def model_at(loc: Loc) -> type[BaseModel] | None:
+    """The model that describes what is at ``loc``; None if it is no mapping with fixed keys."""
+    here: Any = Settings
+    for step in loc:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            info = here.model_fields.get(str(step))
+            here = info.annotation if info else None
+        else:
+            arguments = typing.get_args(here)
+            here = arguments[-1] if arguments else None
+        if typing.get_origin(here) in (typing.Union, types.UnionType):
+            here = next((part for part in typing.get_args(here) if part is not type(None)), None)
+    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
