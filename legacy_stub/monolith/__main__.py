@@ -17,6 +17,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shop-") as folder:
         path = options.database or str(Path(folder) / "shop.db")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return serve(create_app(path, options.latency), options.host, options.port)
 
 
