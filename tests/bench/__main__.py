@@ -78,14 +78,14 @@ def main() -> int:
     machine = table.machine()
     _print_head(machine, cores, options)
     if results is not None:
-        print(table.render(results, chosen, options.only, cores.enough_for_two))
+        print(table.render(results, chosen, options.only))
         print()
-        for remark in [*missing, *table.remarks(results, cores.enough_for_two)]:
+        for remark in [*missing, *table.remarks(results, cores.enough)]:
             print(f"- {remark}")
         if options.json:
             runner.save(options.json, results, machine)
     if "micro" in options.cases:
-        os.sched_setaffinity(0, cores.one)
+        os.sched_setaffinity(0, cores.proxy)
         for text in _micro():
             print(f"\n{text}")
     print(f"\n{time.monotonic() - began:.0f} s")
@@ -96,10 +96,13 @@ def _print_head(machine: dict[str, str], cores: runner.Cores, options: argparse.
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", "envoy", "nginx", "haproxy", "wrk"))
     print(f"{machine['cpu']}; {machine['kernel']}; {versions}")
     print(
-        f"proxy on core {cores.one}, origin and load on {cores.load}; with two workers {cores.two} and "
-        f"{cores.load_of_two}; medians of {options.rounds} rounds of {options.seconds} s; ratios are medians of the "
-        "ratios within a round\n"
+        f"proxy on core {_list(cores.proxy)}, origin and load on {_list(cores.load)}; medians of {options.rounds} "
+        f"rounds of {options.seconds} s; ratios are medians of the ratios within a round\n"
     )
+
+
+def _list(cores: list[int]) -> str:
+    return ", ".join(map(str, cores))
 
 
 def _micro() -> Iterator[str]:

@@ -122,16 +122,13 @@ CASES = (
         "workers",
         (
             Row("two", "two workers, plain, 112 B", "req/s"),
-            Row("ratio", "two workers / one, by requests/s", "x"),
-            Row("capacity", "two workers / one, by CPU time", "x"),
+            Row("ratio", "two workers / one, by requests/s", "x", (Bar(1.7),)),
+            Row("capacity", "two workers / one, by CPU time", "x", (Bar(1.7),)),
         ),
         connections=64,
         targets=("banyan", "envoy"),
     ),
 )
-
-WORKERS_BAR = Bar(1.7)
-"""For the ratio by requests/s where two workers have cores of their own, else for the one by CPU time."""
 
 COPIED_ENOUGH = 0.99
 """A shadowed run counts only when at least this share of the requests was copied."""

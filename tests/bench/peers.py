@@ -7,6 +7,7 @@ headers on, no access log. They differ only in what they are. Each proxies ``/pl
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import os
 import subprocess
@@ -27,6 +28,12 @@ class Origin:
 
     legacy: int
     candidate: int
+    pid: int = 0
+
+    def pin(self, cores: list[int]) -> None:
+        """Move it to these cores."""
+        for pid in (self.pid, *procs.descendants(self.pid)):
+            procs.pin(pid, cores)
 
 
 @dataclass
@@ -81,10 +88,10 @@ def start_origin(processes: procs.Processes, cores: list[int]) -> Origin:
     binary = install.find("nginx")
     if binary is None:
         raise RuntimeError("the origin is nginx, and it is not installed here")
-    processes.start("origin", [binary, "-c", str(config), "-p", str(folder), "-e", "stderr"], cores)
+    child = processes.start("origin", [binary, "-c", str(config), "-p", str(folder), "-e", "stderr"], cores)
     if not procs.wait_until(lambda: fetch(origin.legacy, "/plain/112") is not None, 10):
         raise RuntimeError(f"the origin did not start: {processes.log_tail('origin')}")
-    return origin
+    return dataclasses.replace(origin, pid=child.pid)
 
 
 def requests_seen(origin: Origin) -> int:

@@ -22,25 +22,22 @@ from tests.bench import cases, load, peers, procs
 
 @dataclass(frozen=True)
 class Cores:
-    """Who runs where. With fewer than four cores two workers share theirs with the load."""
+    """Who runs where: the proxy, and origin and load generator. ``enough`` says whether two workers have cores of
+    their own. Where not, the case of two workers gives everything one core, and then two, so both are equally crowded.
+    """
 
-    one: list[int]
-    two: list[int]
+    proxy: list[int]
     load: list[int]
-    load_of_two: list[int]
-
-    @property
-    def enough_for_two(self) -> bool:
-        return not set(self.two) & set(self.load_of_two)
+    two: list[int]
+    enough: bool
 
 
 def divide(available: list[int]) -> Cores:
     """The first core is the proxy's alone; a machine of one core shares everything."""
-    if len(available) < 2:
-        return Cores(available, available, available, available)
+    first, two = available[:1], available[:2]
     if len(available) < 4:
-        return Cores(available[:1], available[:2], available[1:], available)
-    return Cores(available[:1], available[:2], available[2:6], available[2:6])
+        return Cores(first, available[1:] or first, two, enough=False)
+    return Cores(first, available[2:6], two, enough=True)
 
 
 @dataclass
@@ -116,7 +113,7 @@ class Runner:
         self, name: str, processes: procs.Processes, origin: peers.Origin, running: dict[str, peers.Proxy]
     ) -> None:
         self.say(f"starting {name}")
-        proxy = peers.start_proxy(name, processes, origin, self.cores.one)
+        proxy = peers.start_proxy(name, processes, origin, self.cores.proxy)
         self._warm_up(proxy, origin, self.cores.load)
         running[name] = proxy
 
@@ -144,6 +141,10 @@ class Runner:
         except (RuntimeError, OSError) as error:
             self.results.failures[case, name] = " ".join(str(error).split())
             print(f"{case} {name}: {error}", file=sys.stderr)
+
+    def _place_load(self, origin: peers.Origin, cores: list[int]) -> None:
+        os.sched_setaffinity(0, cores)  # wrk inherits it
+        origin.pin(cores)
 
     def _warm_up(self, proxy: peers.Proxy, origin: peers.Origin, cores: list[int]) -> None:
         """A second that is not counted: connections to the origin, caches and allocators are to be warm."""
@@ -178,7 +179,7 @@ class Runner:
             self.results.add(case.key, metric, proxy.name, figures[metric] * 1e6)
 
     def _memory(self, case: cases.Case, name: str, processes: procs.Processes, origin: peers.Origin) -> None:
-        proxy = peers.start_proxy(name, processes, origin, self.cores.one)
+        proxy = peers.start_proxy(name, processes, origin, self.cores.proxy)
         try:
             self.results.add(case.key, "kib", name, load.idle_memory(proxy, cases.IDLE_CONNECTIONS) / 1024)
         finally:
@@ -186,10 +187,11 @@ class Runner:
 
     def _workers(self, case: cases.Case, name: str, processes: procs.Processes, origin: peers.Origin) -> None:
         figures: list[load.Saturation] = []
-        for workers, own, others in ((1, self.cores.one, self.cores.load), (2, self.cores.two, self.cores.load_of_two)):
-            os.sched_setaffinity(0, others)
+        for workers, own in ((1, self.cores.proxy), (2, self.cores.two)):
+            others = self.cores.load if self.cores.enough else own
             with ExitStack() as stack:
-                stack.callback(os.sched_setaffinity, 0, self.cores.load)
+                stack.callback(self._place_load, origin, self.cores.load)
+                self._place_load(origin, others)
                 proxy = peers.start_proxy(name, processes, origin, own, workers)
                 stack.callback(processes.stop, proxy.child)
                 self._warm_up(proxy, origin, others)

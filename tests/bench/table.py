@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
     }
 
 
-def render(results: runner.Results, chosen: list[cases.Case], targets: list[str], own_cores: bool) -> str:
+def render(results: runner.Results, chosen: list[cases.Case], targets: list[str]) -> str:
     """The table in Markdown."""
     peers_of_ratio = [name for name in ("envoy", "nginx") if {name, "banyan"} <= set(targets)]
     head = ["case", "unit", *targets, *(f"banyan / {name}" for name in peers_of_ratio), "bar", "held"]
@@ -46,8 +46,7 @@ def render(results: runner.Results, chosen: list[cases.Case], targets: list[str]
             cells = [row.title, row.unit]
             cells += [_value(results, case, row, name) for name in targets]
             cells += [_ratio(results, case, row, name) for name in peers_of_ratio]
-            bars = _bars(row, own_cores)
-            cells += [", ".join(map(str, bars)) or "-", _verdict(results, case, row, bars)]
+            cells += [", ".join(map(str, row.bars)) or "-", _verdict(results, case, row)]
             lines.append(cells)
     return _markdown(lines)
 
@@ -87,7 +86,7 @@ def remarks(results: runner.Results, own_cores: bool) -> Iterator[str]:
     for (case, target), runs in results.notes.items():
         copied = min(run.copied for run in runs)
         if _is_shadow(case) and copied < cases.COPIED_ENOUGH:
-            yield f"{case}: {target} copied only {copied:.1%} of the requests in one round; its figure does not count."
+            yield f"{case}: {target} copied only {copied:.1%} of the requests in one round."
     if results.compared is not None:
         yield f"Banyan reports a verdict for {results.compared:.1%} of the requests that were to be shadowed."
     noise = [run.waited for runs in results.notes.values() for run in runs]
@@ -98,9 +97,8 @@ def remarks(results: runner.Results, own_cores: bool) -> Iterator[str]:
         )
     if any(case == "workers" for case, _, _ in results.samples) and not own_cores:
         yield (
-            "Two workers had no cores of their own here: origin and load generator ran on the same ones. So the ratio "
-            "by requests/s is bounded by the machine, and the bar is applied to the ratio by CPU time: what two cores' "
-            "worth of it would answer with two workers, over one core's worth with one."
+            "Two workers had no cores of their own here: proxy, origin and load generator shared one core for one "
+            "worker, and two cores for two."
         )
     for (case, target), why in results.failures.items():
         yield f"{target} has no figure for {case}: {why}"
@@ -127,15 +125,9 @@ def _ratio(results: runner.Results, case: cases.Case, row: cases.Row, peer: str)
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-def _bars(row: cases.Row, own_cores: bool) -> tuple[cases.Bar, ...]:
-    if row.metric == ("ratio" if own_cores else "capacity"):
-        return (cases.WORKERS_BAR,)
-    return row.bars
-
-
-def _verdict(results: runner.Results, case: cases.Case, row: cases.Row, bars: tuple[cases.Bar, ...]) -> str:
+def _verdict(results: runner.Results, case: cases.Case, row: cases.Row) -> str:
     verdicts = []
-    for bar in bars:
+    for bar in row.bars:
         if bar.peer is None:
             figure = results.median(case.key, row.metric, "banyan")
         else:
