@@ -61,7 +61,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def _nothing_there(path: Path) -> Fault:
-    cure = "write one (README, 'A first route'), or name another PATH"
+    cure = "write one (docs/configuration.md begins with the smallest), or name another PATH"
     if not path.exists():
         return Fault(str(path), 1, 1, "there is no such file or folder", cure)
     return Fault(str(path), 1, 1, "the folder holds no *.yaml file", cure)

@@ -1,0 +1,45 @@
+"""``banyan check``: is the configuration valid? Exit 0 or 1; every fault is printed at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from proxy.config.load import load
+from proxy.errors import ConfigError
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("routes"))
+@click.option("--json", "as_json", is_flag=True, help="Print an object: valid, routes, upstreams, faults.")
+@click.pass_context
+def check(ctx: click.Context, path: Path, as_json: bool) -> None:
+    """Validate the configuration at PATH (a folder or a file; default: routes) and print every fault.
+
+    \b
+    Example:
+      banyan check routes
+      routes/orders.yaml:7:5: unknown key 'timout' of upstreams.orders; did you mean `timeouts`?
+    """
+    faults, routes, upstreams = [], 0, 0
+    try:
+        settings = load(path, os.environ).settings
+        routes, upstreams = len(settings.routes), len(settings.upstreams)
+    except ConfigError as error:
+        faults = error.faults
+    if as_json:
+        listed = [fault._asdict() for fault in faults]
+        click.echo(json.dumps({"valid": not faults, "routes": routes, "upstreams": upstreams, "faults": listed}))
+    elif faults:
+        for fault in faults:
+            click.echo(str(fault))
+    else:
+        click.echo(f"ok: {_count(routes, 'route')}, {_count(upstreams, 'upstream')}")
+    ctx.exit(1 if faults else 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
