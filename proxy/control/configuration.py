@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.load import Loaded, load
-from proxy.config.model import Settings
 from proxy.config.sources import fingerprint
 from proxy.control.addresses import is_loopback
 from proxy.errors import ConfigError, Fault

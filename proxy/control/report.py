@@ -32,17 +32,20 @@ class Latency(msgspec.Struct):
 
 
 class Finding(msgspec.Struct):
-    """A kind of difference. ``share`` is of the judged pairs; times are seconds since the epoch."""
+    """A kind of difference, with its count and its share of the judged pairs over all that the diff log keeps.
+
+    Times are ISO 8601 in UTC; ``samples`` are ids of recorded pairs, newest first.
+    """
 
     fingerprint: str
     route: str
     kind: str
     path: str
     count: int
-    share: float | None
+    share: float
     state: str
-    first_seen: float
-    last_seen: float
+    first_seen: str
+    last_seen: str
     samples: list[str]
     legacy: str
     candidate: str

@@ -131,6 +131,8 @@ def _differences(findings: list[Finding]) -> list[str]:
         for f in findings[:TOP_DIFFERENCES]
     ]
     lines = table(["difference", "where", "legacy, for example", "candidate", "pairs", "share"], rows, 4)
+    since = min(f.first_seen for f in findings)[:16].replace("T", " ")
+    lines += ["", f"Pairs and shares in this table are of the whole diff log; first seen {since} UTC."]
     if len(findings) > TOP_DIFFERENCES:
         lines += ["", f"{len(findings) - TOP_DIFFERENCES} more: `banyan diffs {findings[0].route}`."]
     return lines

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Begin at once (a busy database fails here, not at the end), commit at the end, roll back on any exception.
 
-    The connection is in autocommit mode (``isolation_level=None``). Raises sqlite3.Error.
+    Inside another one it is a part of that. The connection is in autocommit mode (``isolation_level=None``). Raises
+    sqlite3.Error.
     """
+    if connection.in_transaction:
+        yield
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

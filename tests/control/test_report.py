@@ -38,7 +38,7 @@ def settings(stage: str = "shadow", percent: str = "10%") -> Settings:
 def finding(count: int = 51, legacy: str = "19.90", path: str = "$.total") -> Finding:
     return Finding(
         fingerprint="0123456789ab", route="orders-read", kind="type", path=path, count=count, share=0.041,
-        state="new", first_seen=1.0, last_seen=2.0, samples=["7"], legacy=legacy, candidate='"19.90"',
+        state="new", first_seen="2023-11-14T22:00:00.000Z", last_seen="2023-11-14T22:10:00.000Z", samples=["7"], legacy=legacy, candidate='"19.90"',
     )  # fmt: skip
 
 

@@ -1,0 +1,222 @@
+"""The operators' HTTP side: API, metrics, health.
+
+Law: handlers translate between HTTP and :class:`~proxy.control.operations.Operations`, and decide nothing. What blocks
+(the store, rendering) runs in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from proxy.control import diffs, report, views
+from proxy.control.addresses import join, split
+from proxy.control.guard import ACTOR, finish, make_guard
+from proxy.control.operations import WINDOW_HOURS, Change, Operations, RefusedError
+from proxy.control.report_text import markdown
+from proxy.errors import BanyanError
+from proxy.telemetry.metrics import CONTENT_TYPE, render
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_EVENTS = 1000
+MAX_WINDOW_HOURS = 24 * 90
+
+
+class Admin:
+    """The server. ``url`` is where it listens, once started."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self, address: str) -> None:
+        """Listen at ``address``. Raises BanyanError when that is not possible."""
+        host, port = split(address)
+        self._runner = web.AppRunner(self.application(), access_log=None, keepalive_timeout=15.0, shutdown_timeout=0.2)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            cure = "the address is in use by another process; stop it or choose another port (0 takes a free one)"
+            why = cure if error.errno == 98 else error.strerror or str(error)  # EADDRINUSE
+            raise BanyanError(f"admin.listen: {address}: {why}") from None
+        self.url = f"http://{join(*self._runner.addresses[0][:2])}"
+
+    async def close(self) -> None:
+        """Stop listening; answers under way have a moment."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def application(self) -> web.Application:
+        """The routes behind their guard."""
+        guard = make_guard(lambda: self._operations.configuration.settings.admin.tokens)
+        app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(finish)
+        app.add_routes(
+            [
+                web.get("/healthz", self._health),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._metrics),
+                web.get("/api/status", self._status),
+                web.get("/api/routes", self._routes),
+                web.get("/api/routes/{id}", self._route),
+                web.get("/api/events", self._events),
+                web.get("/api/diffs", self._diffs),
+                web.get("/api/diffs/{id}", self._diff),
+                web.get("/api/report", self._report),
+                web.post("/api/reload", self._reload),
+                web.post("/api/routes/{id}/stage", self._stage),
+                web.post("/api/routes/{id}/rollback", self._rollback),
+            ]
+        )
+        return app
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        details = views.readiness(self._operations)
+        shown = details if request[ACTOR] else {"ready": details["ready"]}  # details are for those with a token
+        return web.json_response(shown, status=200 if details["ready"] else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        text = await asyncio.to_thread(render, views.scrape(self._operations))
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return web.json_response(views.status(self._operations, await self._operations.tallies()))
+
+    async def _routes(self, _: web.Request) -> web.Response:
+        return web.json_response({"routes": views.routes(self._operations, await self._operations.tallies())})
+
+    async def _route(self, request: web.Request) -> web.Response:
+        route = self._operations.route(request.match_info["id"])
+        view = views.one_route(self._operations, route, await self._operations.tallies())
+        return web.json_response(view, headers={"ETag": f'"{view["version"]}"'})
+
+    async def _events(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 100, MAX_EVENTS)
+        route = request.query.get("route")
+        ledger = self._operations.ledger
+        events = await ledger.call(lambda: ledger.events.recent(limit, route))
+        return web.json_response({"events": [views.event(event) for event in events]})
+
+    async def _diffs(self, request: web.Request) -> web.Response:
+        route = request.query.get("route")
+        if route is not None:
+            self._operations.route(route)
+        found = await diffs.findings(self._operations, route)
+        return web.json_response({"diffs": msgspec.to_builtins(found)})
+
+    async def _diff(self, request: web.Request) -> web.Response:
+        return web.json_response(await diffs.sample(self._operations, request.match_info["id"]))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        form = request.query.get("format", "json")
+        if form not in ("json", "md"):
+            raise RefusedError(400, "bad-format", "the formats are json and md")
+        hours = _number(request, "hours", WINDOW_HOURS, MAX_WINDOW_HOURS)
+        operations = self._operations
+        route = request.query.get("route")
+        if route is not None:
+            operations.route(route)
+        serving = operations.serving()
+        made = report.build(
+            time.time(),
+            hours,
+            (serving, operations.configuration.settings),
+            operations.overrides.values(),
+            await operations.tallies(hours),
+            await diffs.findings(operations, route, hours),
+        )
+        if route is not None:
+            made.routes = [each for each in made.routes if each.route == route]
+        if form == "md":
+            return web.Response(text=markdown(made), content_type="text/markdown")
+        return web.json_response(msgspec.to_builtins(made))
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        taken, settled = await self._operations.reload(request[ACTOR])
+        configuration = self._operations.configuration
+        if not taken:
+            faults = [fault._asdict() for fault in configuration.faults]
+            raise RefusedError(
+                422, "faulty", f"{len(faults)} faults; generation {configuration.generation} goes on serving",
+                faults=faults,
+            )  # fmt: skip
+        return web.json_response(
+            {"generation": configuration.generation, "settled": settled, "warnings": configuration.warnings}
+        )
+
+    async def _stage(self, request: web.Request) -> web.Response:
+        body = await _body(request, {"stage": str, "percent": int, "reason": str})
+        if "stage" not in body:
+            raise RefusedError(400, "bad-body", "the body needs a stage")
+        done = await self._operations.set_stage(
+            request.match_info["id"],
+            body["stage"],
+            body.get("percent"),
+            body.get("reason", ""),
+            request[ACTOR],
+            _expected(request),
+        )
+        return self._changed(done)
+
+    async def _rollback(self, request: web.Request) -> web.Response:
+        body = await _body(request, {"reason": str})
+        done = await self._operations.rollback(
+            request.match_info["id"], body.get("reason") or "rollback", request[ACTOR], _expected(request)
+        )
+        return self._changed(done)
+
+    def _changed(self, done: Change) -> web.Response:
+        return web.json_response(views.change(self._operations, done), headers={"ETag": f'"{done.event.version}"'})
+
+
+async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
+    """The JSON object of a request, with known fields of the right types only; null is like absent."""
+    try:
+        body = json.loads(await request.text() or "{}")
+    except (ValueError, RecursionError, LookupError):
+        raise RefusedError(400, "bad-body", "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise RefusedError(400, "bad-body", "the body is not a JSON object")
+    body = {name: value for name, value in body.items() if value is not None}
+    for name, value in body.items():
+        if name not in fields:
+            raise RefusedError(400, "bad-body", f"unknown field {name[:50]!r}; known are {', '.join(fields)}")
+        if not isinstance(value, fields[name]) or isinstance(value, bool):
+            raise RefusedError(400, "bad-body", f"{name} is not of the right type ({fields[name].__name__})")
+    return body
+
+
+def _expected(request: web.Request) -> int | None:
+    """The version that ``If-Match`` names; None if it does not ask."""
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    match = re.fullmatch(r'"(\d{1,9})"', header.strip())
+    if match is None:
+        raise RefusedError(400, "bad-if-match", 'If-Match holds one version, like "3"')
+    return int(match[1])
+
+
+def _number(request: web.Request, name: str, default: int, largest: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= largest:
+        raise RefusedError(400, "bad-query", f"{name} is a whole number of 1 to {largest}")
+    return int(text)

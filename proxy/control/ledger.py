@@ -1,0 +1,98 @@
+"""The store as the supervisor uses it.
+
+Law: one thread owns the connection and nothing on the loop waits for a disk. When the store is lost, reading and
+changing say so in a sentence, and traffic goes on with what was known last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.errors import BanyanError
+from proxy.store.counters import HOUR_SECONDS, CounterLog
+from proxy.store.difflog import DiffLog
+from proxy.store.events import EventLog
+from proxy.store.sqlite import StoreError, open_database, store_path
+from proxy.store.tally import Tally
+from proxy.store.transaction import transaction
+from proxy.telemetry.logs import log_line
+
+T = TypeVar("T")
+
+
+class StoreLostError(BanyanError):
+    """The store cannot be read or written now."""
+
+
+class Ledger:
+    """Events, hourly figures and the diff log on one connection in one thread. ``up`` is how the last call ended."""
+
+    def __init__(self, store: str) -> None:
+        self.path = store_path(store)
+        self.up = True
+        self.moved_aside: Path | None = None
+        """Where the file went that was no database any more; the overrides in it do not hold."""
+        self.events: EventLog
+        self.diffs: DiffLog
+        self.counters: CounterLog
+        self._db: sqlite3.Connection
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+
+    async def open(self) -> None:
+        """Open the store, made if need be.
+
+        Raises BanyanError when that fails: the overrides would be unknown, and a route that was rolled back would serve
+        its candidate again.
+        """
+        try:
+            await self.call(self._open)
+        except StoreLostError as error:
+            raise StoreError(f"the store {self.path} cannot be used: {error.__cause__}") from None
+
+    def _open(self) -> None:
+        self._db = open_database(self.path, self._moved)
+        self._db.execute("PRAGMA synchronous = FULL")  # a change that was confirmed survives a power cut
+        self.events = EventLog(self._db)
+        self.counters = CounterLog(self._db)
+        self.diffs = DiffLog(self._db)
+
+    def _moved(self, aside: Path) -> None:
+        self.moved_aside = aside
+        log_line("error", "store-moved-aside", path=str(self.path), to=str(aside), why="it is no database any more")
+
+    async def save(self, at: float, deltas: dict[str, Tally]) -> None:
+        """Add what came in: to the hours, and the pairs that workers found equal to the verdicts. Raises StoreLostError."""
+        hour = int(at) // HOUR_SECONDS
+        matched = {(r, hour, "matched"): delta.traffic.matched for r, delta in deltas.items() if delta.traffic.matched}
+
+        def write() -> None:
+            with transaction(self._db):  # both or neither, so that what failed can come again
+                self.counters.add(at, deltas)
+                self.diffs.add_verdicts(matched)
+
+        await self.call(write)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in the store's thread. Raises StoreLostError when the store fails it."""
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as error:
+            if self.up:
+                log_line("error", "store-lost", path=str(self.path), why=str(error))
+            self.up = False
+            raise StoreLostError("the store does not work now; traffic goes on, changes cannot be recorded") from error
+        if not self.up:
+            log_line("info", "store-back", path=str(self.path))
+        self.up = True
+        return result
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        if hasattr(self, "_db"):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+        self._thread.shutdown(wait=False)
