@@ -22,6 +22,7 @@ REASONS = (
     "too-many-nodes",
     "budget",  # out of time or steps
     "queue-full",  # the comparator was behind; the pair was never looked at
+    "shutdown",  # the same, at the end of the process
     "internal-error",  # a fault of ours
 )
 

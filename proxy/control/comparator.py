@@ -125,6 +125,8 @@ class Comparator:
         self._queue: deque[tuple[Pair, int]] = deque()
         self._queued_bytes = 0
         self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._channels: set[ipc.Channel[Pair]] = set()
         self._judge: Judge | None = None
         self._writer: DiffWriter | None = None
@@ -212,6 +214,7 @@ class Comparator:
         self._queue.append((pair, size))
         self._queued_bytes += size
         self._arrived.set()
+        self._idle.clear()
 
     async def _work(self, judge: Judge) -> None:
         while True:
@@ -219,6 +222,7 @@ class Comparator:
             self._turn(judge, monotonic() + TURN_SECONDS)
             if not self._queue:
                 self._arrived.clear()
+                self._idle.set()
             await asyncio.sleep(0)
 
     def _turn(self, judge: Judge, until: float) -> None:
@@ -234,8 +238,7 @@ class Comparator:
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await asyncio.sleep(2 * TURN_SECONDS)  # what stands in the sockets
-                while self._queue:
-                    await asyncio.sleep(TURN_SECONDS)
+                await self._idle.wait()
         while self._queue:
             judge.count(self._queue.popleft()[0], "incomparable", "shutdown")
         for channel in list(self._channels):
