@@ -41,7 +41,9 @@ async def sample(operations: Operations, identity: str) -> dict[str, Any]:
         pair = ledger.diffs.sample(identity)
         if pair is not None:
             return pair
-        newest = next((f["samples"][:1] for f in ledger.diffs.fingerprints() if f["fingerprint"] == identity), [])
+        newest: list[str] = next(
+            (f["samples"][:1] for f in ledger.diffs.fingerprints() if f["fingerprint"] == identity), []
+        )
         return ledger.diffs.sample(newest[0]) if newest else None
 
     try:

@@ -66,7 +66,10 @@ class Ledger:
         log_line("error", "store-moved-aside", path=str(self.path), to=str(aside), why="it is no database any more")
 
     async def save(self, at: float, deltas: dict[str, Tally]) -> None:
-        """Add what came in: to the hours, and the pairs that workers found equal to the verdicts. Raises StoreLostError."""
+        """Add what came in to the hours, and the pairs that workers found equal to the verdicts.
+
+        Raises StoreLostError.
+        """
         hour = int(at) // HOUR_SECONDS
         matched = {(r, hour, "matched"): delta.traffic.matched for r, delta in deltas.items() if delta.traffic.matched}
 

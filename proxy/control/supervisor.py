@@ -12,9 +12,11 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from proxy.control.addresses import Reservation, is_loopback
 from proxy.control.admin import Admin
@@ -84,8 +86,7 @@ class _Supervisor:
             await admin.start(settings.admin.listen)
             operations.admin = admin.url
             stack.push_async_callback(children.close)
-            starting = spawn(children.start(self._count(configuration), operations.snapshot()), "start children")
-            if not await self._started(starting):
+            if not await self._started(operations):
                 return 0
             self._announce(operations)
             # 5. serve
@@ -103,9 +104,6 @@ class _Supervisor:
             await self._drain(operations)
         return 0
 
-    def _count(self, configuration: Configuration) -> int:
-        return self._workers or worker_count(configuration.settings.workers)
-
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,16 +114,19 @@ class _Supervisor:
         (self._hurry if self._leave.is_set() else self._leave).set()
         log_line("info", "leaving", signal=name, at_once=self._hurry.is_set())
 
-    async def _started(self, starting: asyncio.Task[None]) -> bool:
-        """Wait for the start; False if a signal came first. Raises what the start raises."""
+    async def _started(self, operations: Operations) -> bool:
+        """Start the children; False if a signal came first. Raises BanyanError when they do not come up."""
+        count = self._workers or worker_count(operations.configuration.settings.workers)
+        starting = spawn(_outcome(operations.children.start(count, operations.snapshot())), "start children")
         leaving = spawn(self._leave.wait(), "leave")
         await asyncio.wait({starting, leaving}, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
-        if starting.done():
-            starting.result()
-            return True
-        starting.cancel()
-        return False
+        if not starting.done():
+            starting.cancel()
+            return False
+        if error := starting.result():
+            raise error
+        return True
 
     @staticmethod
     def _announce(operations: Operations) -> None:
@@ -154,6 +155,15 @@ class _Supervisor:
         left = max(COMPARATOR_SECONDS, end - monotonic() - 0.1)
         await children.drain("comparator", 0.0, left - 0.1, left)
         await operations.save_figures()
+
+
+async def _outcome(work: Coroutine[Any, Any, None]) -> BanyanError | None:
+    """An error for people as a value: it is raised where somebody waits for it."""
+    try:
+        await work
+    except BanyanError as error:
+        return error
+    return None
 
 
 def _runtime_dir() -> Path:

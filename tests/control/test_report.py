@@ -37,9 +37,19 @@ def settings(stage: str = "shadow", percent: str = "10%") -> Settings:
 
 def finding(count: int = 51, legacy: str = "19.90", path: str = "$.total") -> Finding:
     return Finding(
-        fingerprint="0123456789ab", route="orders-read", kind="type", path=path, count=count, share=0.041,
-        state="new", first_seen="2023-11-14T22:00:00.000Z", last_seen="2023-11-14T22:10:00.000Z", samples=["7"], legacy=legacy, candidate='"19.90"',
-    )  # fmt: skip
+        fingerprint="0123456789ab",
+        route="orders-read",
+        kind="type",
+        path=path,
+        count=count,
+        share=0.041,
+        state="new",
+        first_seen="2023-11-14T22:00:00.000Z",
+        last_seen="2023-11-14T22:10:00.000Z",
+        samples=["7"],
+        legacy=legacy,
+        candidate='"19.90"',
+    )
 
 
 def tally(*, requests: int = 1000, matched: int = 0, arm: str = "legacy", status: int = 200, **more: object) -> Tally:
