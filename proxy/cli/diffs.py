@@ -1,0 +1,113 @@
+"""``banyan diffs``: the differences found, and one recorded pair side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.tables import ago, share, show
+from proxy.telemetry.visible import visible
+
+_COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "last seen", "legacy", "candidate")
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[ROUTE | show ID]")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects, or the pair as one object.")
+@admin_option
+def diffs(words: tuple[str, ...], as_json: bool, admin: str) -> None:
+    """List the differences between legacy and candidate, most frequent first: of ROUTE, or of all routes.
+
+    "show ID" prints one recorded pair side by side; ID is a fingerprint (its newest pair) or the id of a pair. A share
+    is of all compared pairs of the route. Secrets are masked before anything is recorded.
+
+    \b
+    Example:
+      banyan diffs orders-read
+      banyan diffs show 3f9a6c0d12ab
+    """
+    if words and words[0] == "show":
+        if len(words) != 2:
+            raise click.UsageError("show takes one ID: banyan diffs show ID")
+        _show(Client(admin).get(f"/api/diffs/{segment(words[1])}"), as_json=as_json)
+        return
+    if len(words) > 1:
+        raise click.UsageError("give one ROUTE, or none for all")
+    found = Client(admin).get("/api/diffs", route=words[0] if words else None)["diffs"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found:
+        click.echo(
+            "No differences recorded. That alone is no proof: `banyan report` says how many pairs were compared."
+        )
+    else:
+        show(_COLUMNS, [_row(each) for each in found], ("count", "share"))
+
+
+def _row(found: dict[str, Any]) -> list[str]:
+    return [
+        found["fingerprint"],
+        found["route"],
+        found["kind"],
+        found["path"],
+        f"{found['count']:,}",
+        share(found["share"]),
+        found["state"],
+        ago(found["last_seen"]),
+        _short(found["legacy"]),
+        _short(found["candidate"]),
+    ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 30 else f"{text[:27]}..."
+
+
+def _show(pair: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(pair, indent=2))
+        return
+    request = pair["request"]
+    _line(f"{pair['route']}: {request['method']} {request['target']}")
+    _line(f"request {pair['request_id']} at {pair['at']}, answered by {pair['arm']} ({pair['reason']})")
+    click.echo()
+    for difference in pair["differences"]:
+        times = f" ({difference['count']} times)" if difference.get("count", 1) > 1 else ""
+        _line(f"{difference['kind']} {difference['path']}{times}: {difference['legacy']} | {difference['candidate']}")
+    if pair.get("more_differences"):
+        _line(f"and {pair['more_differences']} more")
+    click.echo()
+    width = _width()
+    _columns(" ", "legacy", "candidate", width)
+    _columns(" ", _answer(pair["legacy"]), _answer(pair["candidate"]), width)
+    _columns(" ", "-" * width, "-" * width, width)
+    for mark, left, right in pair["side_by_side"]:
+        _columns(mark, left, right, width)
+
+
+def _answer(side: dict[str, Any]) -> str:
+    status = f"failed: {side['failure']}" if side["failure"] else f"status {side['status']}"
+    return f"{status}, {side['body'].get('bytes', 0)} bytes, {side['seconds'] * 1000:.0f} ms"
+
+
+def _width() -> int:
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+    return max(20, (columns - 5) // 2)
+
+
+def _columns(mark: str, left: str, right: str, width: int) -> None:
+    left, right = visible(left), visible(right)
+    rows = max(1, -(-len(left) // width), -(-len(right) // width))
+    for row in range(rows):
+        start = row * width
+        a, b = left[start : start + width], right[start : start + width]
+        click.echo(f"{visible(mark)} {a.ljust(width)} | {b}".rstrip())
+
+
+def _line(text: str) -> None:
+    click.echo(visible(text, 2000))
