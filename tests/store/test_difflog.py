@@ -1,0 +1,282 @@
+"""The diff log's file: counts, samples, retention, damage and sudden death."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from proxy.config.model import Retention
+from proxy.store.diff_writer import DiffWriter
+from proxy.store.difflog import DiffLog, Seen
+from proxy.store.side_by_side import side_by_side
+from proxy.store.sqlite import StoreError, open_database, store_path
+
+AT = time.time()
+FEW = Retention(samples=5)
+
+
+def seen(fingerprint: str = "f1", at: float = AT, route: str = "orders") -> Seen:
+    return Seen(fingerprint, route, "value", f"$.{fingerprint}", at, at, 1, "1", "2")
+
+
+def offer(writer: DiffWriter, number: int, fingerprint: str = "f1", at: float = AT, text: str = "{}") -> None:
+    writer.verdict("orders", at, "mismatched")
+    if writer.seen(seen(fingerprint, at)):
+        body = {"kind": "json", "text": text}
+        writer.keep(
+            fingerprint,
+            at,
+            f"r{number}",
+            {"request_id": f"r{number}", "legacy": {"body": body}, "candidate": {"body": body}},
+        )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "banyan.db"
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def writer(path: Path, told: list[str]) -> Iterator[DiffWriter]:
+    dice = random.Random(1)
+    writer = DiffWriter(path, FEW, dice.randrange, lambda event, text: told.append(event))
+    writer.start()
+    yield writer
+    assert writer.close(5)
+
+
+@pytest.fixture
+def reopened(path: Path) -> Iterator[DiffLog]:
+    with closing(open_database(path)) as connection:
+        yield DiffLog(connection)
+
+
+def test_counts_are_exact_and_samples_are_bounded(writer: DiffWriter, path: Path) -> None:
+    for number in range(500):
+        offer(writer, number, at=AT + number)
+        writer.verdict("orders", AT, "matched")
+    assert writer.close(5)
+    with closing(open_database(path)) as connection:
+        log = DiffLog(connection)
+        (row,) = log.fingerprints()
+        assert row["count"] == 500
+        assert row["share"] == 0.5
+        assert len(row["samples"]) == 5
+        assert (row["route"], row["kind"], row["path"], row["state"]) == ("orders", "value", "$.f1", "new")
+        assert row["first_seen"] < row["last_seen"]
+        assert row["first_seen"].endswith("Z")
+        assert log.verdict_totals() == {"orders": {"matched": 500, "mismatched": 500}}
+        assert log.verdict_totals("other") == {}
+        assert log.verdict_totals(since=AT + 7200) == {}
+        assert log.fingerprints("other") == []
+        records = [log.sample(sample) for sample in row["samples"]]
+        assert [r["at"] for r in records if r] == sorted((r["at"] for r in records if r), reverse=True)
+        assert any(r and int(r["request_id"][1:]) > 20 for r in records)  # a fair choice, not the first five
+
+
+@pytest.mark.parametrize("odd", ["", "../../etc/passwd", "%2e%2e", "' OR 1=1 --", "\x00", "f1"])
+def test_an_unknown_id_is_nothing(writer: DiffWriter, path: Path, odd: str) -> None:
+    offer(writer, 1)
+    assert writer.close(5)
+    with closing(open_database(path)) as connection:
+        assert DiffLog(connection).sample(odd) is None
+
+
+def test_counts_go_on_after_a_restart(path: Path) -> None:
+    for _ in range(2):
+        writer = DiffWriter(path, FEW, random.Random(1).randrange, lambda event, text: None)
+        writer.start()
+        for number in range(10):
+            offer(writer, number)
+        assert writer.close(5)
+    with closing(open_database(path)) as connection:
+        (row,) = DiffLog(connection).fingerprints()
+        assert row["count"] == 20
+        assert len(row["samples"]) == 5
+
+
+def test_matches_of_workers_are_added(writer: DiffWriter, path: Path, reopened: DiffLog) -> None:
+    offer(writer, 1)
+    assert writer.close(5)
+    reopened.add_verdicts({("orders", int(AT) // 3600, "matched"): 9})
+    assert reopened.fingerprints()[0]["share"] == 0.1
+
+
+def test_a_file_that_is_no_database_is_moved_aside(path: Path, told: list[str]) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is not a database, it is a text" * 100)
+    moved: list[Path] = []
+    with closing(open_database(path, moved.append)) as connection:
+        assert DiffLog(connection).fingerprints() == []
+    assert moved[0].read_bytes().startswith(b"this is not")
+
+
+def test_an_unusable_path_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        open_database(tmp_path / "file" / "banyan.db")
+    assert store_path("sqlite:///var/banyan.db") == Path("var/banyan.db")
+    assert store_path("sqlite:////srv/banyan.db") == Path("/srv/banyan.db")
+
+
+def test_a_file_of_a_newer_release_is_refused(path: Path) -> None:
+    with closing(open_database(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer Banyan"):
+        open_database(path)
+
+
+def test_junk_in_a_record_is_no_sample(reopened: DiffLog, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for number, blob in enumerate((b"\x80\x04junk", b"", b"x\x9c\x03\x00\x00\x00\x00\x01")):
+            other.execute("INSERT INTO samples VALUES (?, 'f', 0, 'r', ?)", (f"s{number}", blob))
+    assert [reopened.sample(f"s{number}") for number in range(3)] == [None] * 3
+
+
+def test_a_locked_store_keeps_counts_and_drops_samples(writer: DiffWriter, path: Path, told: list[str]) -> None:
+    offer(writer, 0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA busy_timeout = 5000")
+        other.execute("BEGIN EXCLUSIVE")
+        for number in range(3):
+            offer(writer, number, "f2")
+        for _ in range(500):
+            if writer.losses():
+                break
+            time.sleep(0.01)
+        other.execute("COMMIT")
+    assert set(writer.losses()) == {"locked"}
+    assert writer.close(5)
+    assert told == ["store-lost", "store-back"]
+    with closing(open_database(path)) as connection:
+        assert {row["fingerprint"]: row["count"] for row in DiffLog(connection).fingerprints()} == {"f1": 1, "f2": 3}
+
+
+def test_a_full_disk_drops_and_counts_and_goes_on_when_there_is_room(
+    writer: DiffWriter, path: Path, told: list[str]
+) -> None:
+    offer(writer, 0)
+    while not path.exists() or writer._db is None:
+        time.sleep(0.01)
+    writer._db.execute("PRAGMA max_page_count = 20")
+    for number in range(3):
+        offer(writer, number, f"big{number}", text=random.Random(number).randbytes(100_000).hex())
+    for _ in range(500):
+        if writer.losses():
+            break
+        time.sleep(0.01)
+    assert writer.losses()["disk-full"] >= 1
+    writer._db.execute("PRAGMA max_page_count = 1000000")
+    assert writer.close(5)
+    assert told == ["store-lost", "store-back"]
+    with closing(open_database(path)) as connection:
+        assert sum(row["count"] for row in DiffLog(connection).fingerprints()) == 4
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again(path: Path, told: list[str]) -> None:
+    path.parent.parent.joinpath("var").write_text("in the way")
+    writer = DiffWriter(path, FEW, random.Random(1).randrange, lambda event, text: told.append(event))
+    writer.start()
+    offer(writer, 1)
+    time.sleep(0.4)
+    path.parent.unlink()
+    assert writer.close(5)
+    assert "store-lost" in told
+    with closing(open_database(path)) as connection:
+        assert [row["count"] for row in DiffLog(connection).fingerprints()] == [1]
+
+
+def test_samples_over_the_size_go_oldest_first_and_the_file_shrinks(
+    writer: DiffWriter, path: Path, reopened: DiffLog
+) -> None:
+    for number in range(40):
+        offer(writer, number, f"f{number}", at=AT + number, text=random.Random(number).randbytes(50_000).hex())
+    assert writer.close(5)
+    reopened._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    before = path.stat().st_size
+    assert before > 2_000_000
+    assert reopened.prune_size(1_000_000) > 0
+    assert path.stat().st_size < 1_000_000
+    rows = {row["fingerprint"]: row for row in reopened.fingerprints()}
+    assert rows["f39"]["samples"]
+    assert not rows["f0"]["samples"]
+    assert rows["f0"]["count"] == 1
+
+
+def test_what_is_too_old_goes(writer: DiffWriter, reopened: DiffLog) -> None:
+    offer(writer, 1, "old", at=AT - 20 * 86400)
+    offer(writer, 2, "new")
+    assert writer.close(5)
+    reopened.prune_age(AT - 14 * 86400)
+    assert [row["fingerprint"] for row in reopened.fingerprints()] == ["new"]
+    assert reopened.verdict_totals() == {"orders": {"mismatched": 1}}
+
+
+def test_too_many_waiting_samples_are_dropped_and_counted(path: Path) -> None:
+    writer = DiffWriter(path, Retention(samples=1000), random.Random(1).randrange, lambda event, text: None)
+    for number in range(4000):  # not started: nobody writes
+        offer(writer, number, f"f{number}")
+    assert writer.losses() == {"queue-full": 2000}
+
+
+KILLED = """
+import random, sys, time
+from pathlib import Path
+from proxy.config.model import Retention
+from proxy.store.diff_writer import DiffWriter
+from proxy.store.difflog import Seen
+dice = random.Random()
+writer = DiffWriter(Path(sys.argv[1]), Retention(samples=20), dice.randrange, lambda event, text: None)
+writer.start()
+print("up", flush=True)
+while True:
+    for _ in range(50):
+        key = f"f{dice.randrange(50)}"
+        writer.verdict("r", time.time(), "mismatched")
+        if writer.seen(Seen(key, "r", "value", "$.x", time.time(), time.time(), 1, "1", "2")):
+            writer.keep(key, time.time(), "id", {"text": dice.randbytes(3000).hex()})
+    writer._wake.set()
+    time.sleep(0.001)
+    writer._wake.clear()
+"""
+
+
+def test_a_killed_writer_never_leaves_a_damaged_file(path: Path) -> None:
+    total = 0
+    for number in range(12):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.03 + number * 0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        with closing(open_database(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            log = DiffLog(connection)
+            rows = log.fingerprints()
+            assert sum(row["count"] for row in rows) == sum(log.verdict_totals().get("r", {}).values())
+            assert sum(row["count"] for row in rows) >= total
+            total = sum(row["count"] for row in rows)
+            for row in rows[:5]:
+                assert all(log.sample(sample) for sample in row["samples"])
+    assert total > 0
+
+
+def test_two_columns_show_what_differs_and_stay_bounded() -> None:
+    assert side_by_side("a\nb\nc", "a\nx\nc\nd") == [[" ", "a", "a"], ["~", "b", "x"], [" ", "c", "c"], ["+", "", "d"]]
+    assert side_by_side("a\nb", "b") == [["-", "a", ""], [" ", "b", "b"]]
+    assert len(side_by_side("x\n" * 100_000, "y\n" * 100_000)) == 2000
