@@ -149,7 +149,7 @@ def orders() -> list[Order]:
         at += timedelta(seconds=dice.randint(300, 20_000))
         lines = [
             OrderItem(product.sku, dice.choice((1, 1, 1, 2, 3)), product.price_cents)
-            for product in dice.sample(shelf, dice.choice((1, 1, 2, 3, 4)))
+            for product in dice.sample(shelf, dice.choice((1, 2, 3, 4, 5)))
         ]
         customer = f"u-{number % CUSTOMERS + 1}"
         found.append(Order(f"O-{10_001 + number}", customer, dice.choice(_STATUSES), at, tuple(lines)))

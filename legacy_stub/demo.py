@@ -28,7 +28,7 @@ from legacy_stub.traffic import Tally, Traffic
 from proxy.wire.tasks import spawn
 
 ROUTES = Path(__file__).parent.parent / "routes"
-RATE = 100.0  # requests a second, while the story is told
+RATE = 150.0  # requests a second, while the story is told
 GENTLE_RATE = 5.0  # and while it serves on
 USERS = 60
 KILLED_AT, BACK_AT = 0.4, 0.7  # shares of the time
@@ -171,6 +171,7 @@ class Demo:
         report = await self._command("report")
         say()
         say(report)
+        say()
         fine = self._judge(tally, await self._fallbacks())
         dead = self._children.dead()
         if dead:

@@ -264,11 +264,9 @@ class User:
             self._in_cart = [other for other in self._in_cart if other != sku]
 
     async def buy(self) -> None:
-        if not self._in_cart:
-            await self.put_in_cart()
-            return
+        named = {} if self._in_cart else {"items": [{"sku": self._sku(), "quantity": 1}, {"sku": self._sku()}]}
         key = f"{self.name}-{self.dice.getrandbits(64):016x}"
-        answer = await self.ask("POST", "/api/orders", 201, json={}, headers={"Idempotency-Key": key})
+        answer = await self.ask("POST", "/api/orders", 201, json=named, headers={"Idempotency-Key": key})
         self._in_cart = []
         if answer is not None and answer.document is not None and "id" in answer.document:
             self._orders.append(answer.document["id"])
@@ -287,10 +285,10 @@ class User:
 
 _PLANS: dict[Callable[[User], Awaitable[None]], float] = {
     User.home: 3, User.browse: 16, User.product: 14, User.product_again: 4, User.product_head: 1,
-    User.no_product: 3, User.product_page: 6, User.gift_card: 0.3, User.short_link: 2, User.search: 11,
-    User.categories: 6, User.picture: 5, User.orders_list: 7, User.order: 9, User.no_order: 1,
-    User.invoice: 3, User.tracking: 4, User.shipping: 3, User.export: 0.5, User.report: 0.5,
-    User.account: 4, User.quote: 3, User.put_in_cart: 3, User.change_cart: 2, User.buy: 2, User.cancel: 0.5,
+    User.no_product: 4, User.product_page: 6, User.gift_card: 0.3, User.short_link: 2, User.search: 11,
+    User.categories: 6, User.picture: 5, User.orders_list: 7, User.order: 10, User.no_order: 1,
+    User.invoice: 3, User.tracking: 6, User.shipping: 3, User.export: 0.5, User.report: 0.5,
+    User.account: 4, User.quote: 5, User.put_in_cart: 3, User.change_cart: 2, User.buy: 3, User.cancel: 0.5,
     User.move: 0.7, User.review: 0.7,
 }  # fmt: skip
 _STEPS, _WEIGHTS = list(_PLANS), list(_PLANS.values())
