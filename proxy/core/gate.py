@@ -10,9 +10,9 @@ Sources: RFC 9112 sections 2.3, 3.2, 6.1, 6.3; RFC 9110 sections 7.2, 7.6.2, 9.3
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
 
-from proxy.core.fields import Kind, classify, connection_tokens
+from proxy.core.fields import Kind, classify, connection_tokens, known
 from proxy.core.request import Request
 from proxy.errors import ExchangeError, FailureKind
 
@@ -21,32 +21,20 @@ CHUNKED = -1
 
 MAX_LENGTH_BYTES = 2**63 - 1
 
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d{0,5})?")
-_HOST_LIST = re.compile(rb"[,;]")
+_HOST_KIND, _TRANSFER_KIND, _CONNECTION_KIND = Kind.HOST, Kind.TRANSFER, Kind.CONNECTION
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+=%-]+)(?::\d{0,5})?")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
-_NEEDS_CARE = int(
-    Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.MAX_FORWARDS | Kind.LENGTH
-)
-
-
-class Admitted(NamedTuple):
-    """A request that may be served."""
-
-    request: Request
-    length: int  # of the body in bytes; CHUNKED (-1) if it is chunked
-    kinds: int  # the Kind bits of all its fields
-    keep_alive: bool  # the client allows another request on this connection
-    upgrade: bytes  # the protocol asked for, or b""
-    expects_continue: bool
+_NEEDS_CARE = Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.LENGTH
 
 
 def _refuse(detail: str, kind: FailureKind = FailureKind.BAD_REQUEST) -> ExchangeError:
     return ExchangeError(kind, detail=detail)
 
 
-def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, bytes]], *, instance: bytes) -> Admitted:
+def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, bytes]], *, instance: bytes) -> Request:
     """Settle what the request means.
 
     ``fields`` are the parsed fields in order; ``instance`` is our own name in Via. Raises :class:`ExchangeError` with
@@ -54,22 +42,7 @@ def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, by
     """
     if version not in ("1.1", "1.0"):
         raise _refuse(f"version {version}", FailureKind.VERSION_UNKNOWN)
-    lower: dict[bytes, bytes] = {}
-    kinds = 0
-    hosts = 0
-    transfers = 0
-    for name, value in fields:
-        low, kind = classify(name)
-        if kind:
-            kinds |= kind
-            if kind == Kind.HOST:
-                hosts += 1
-            elif kind == Kind.TRANSFER:
-                transfers += 1
-        if low not in lower:
-            lower[low] = value
-        elif kind == Kind.CONNECTION:
-            lower[low] = lower[low] + b"," + value  # a list field: its members count, wherever they stand
+    lower, kinds, hosts, transfers = _survey(fields)
     if method in ("CONNECT", "TRACE"):
         raise _refuse(method, FailureKind.METHOD_REFUSED)
 
@@ -81,25 +54,56 @@ def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, by
             lower[b"host"] = host
     if hosts != 1 and (hosts > 1 or version == "1.1"):
         raise _refuse(f"{hosts} Host fields")
-    if host is not None and (not _HOST.fullmatch(host) or _HOST_LIST.search(host)):
-        raise _refuse("invalid Host")
     if b"#" in target:
         raise _refuse("fragment in the target")
+    request = Request(method, target, "" if host is None else _host_name(host), fields, lower, version)
+    request.kinds = kinds
 
     # 2. the framing, and what else the connection is asked to do
-    length, keep_alive, upgrade, expects = 0, version == "1.1", b"", False
     if kinds & _NEEDS_CARE:
-        length = _length(version, lower, transfers)
+        request.length = _length(version, lower, transfers)
         tokens = connection_tokens(lower.get(b"connection", b""))
-        keep_alive = keep_alive and b"close" not in tokens
-        if kinds & Kind.UPGRADE and b"upgrade" in tokens and length == 0 and method == "GET" and version == "1.1":
-            upgrade = _upgrade(lower[b"upgrade"])
-        expects = bool(kinds & Kind.EXPECT) and lower[b"expect"].lower() == b"100-continue" and version == "1.1"
+        request.keep_alive = version == "1.1" and b"close" not in tokens
+        if (
+            kinds & Kind.UPGRADE
+            and b"upgrade" in tokens
+            and not request.length
+            and method == "GET"
+            and version == "1.1"
+        ):
+            request.upgrade = _upgrade(lower[b"upgrade"])
+        request.expects_continue = lower.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
         if kinds & Kind.VIA and instance in b",".join(v for n, v in fields if n.lower() == b"via"):
             raise _refuse("own name in Via", FailureKind.LOOP)
-    name = b"" if host is None else host.rsplit(b":", 1)[0] if not host.endswith(b"]") else host
-    request = Request(method, target, name.lower().decode("latin-1"), fields, lower, version)
-    return Admitted(request, length, kinds, keep_alive, upgrade, expects)
+    return request
+
+
+@lru_cache(maxsize=256)
+def _host_name(host: bytes) -> str:
+    """The Host, lower-case and without port; refused if it does not fit the grammar (RFC 3986 section 3.2)."""
+    if not _HOST.fullmatch(host):
+        raise _refuse("invalid Host")
+    name = host if host.endswith(b"]") else host.rsplit(b":", 1)[0]
+    return name.lower().decode("latin-1")
+
+
+def _survey(fields: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], int, int, int]:
+    """One pass: (first value by lower-case name, all kinds, number of Host fields, number of Transfer-Encodings)."""
+    lower: dict[bytes, bytes] = {}
+    kinds = hosts = transfers = 0
+    for name, value in fields:
+        low, kind = known.get(name) or classify(name)
+        if kind:
+            kinds |= kind
+            if kind == _HOST_KIND:
+                hosts += 1
+            elif kind == _TRANSFER_KIND:
+                transfers += 1
+            elif kind == _CONNECTION_KIND and low in lower:
+                value = lower.pop(low) + b"," + value  # a list field: its members count, wherever they stand
+        if low not in lower:
+            lower[low] = value
+    return lower, kinds, hosts, transfers
 
 
 def _reduce(method: str, target: bytes, host: bytes | None, hosts: int) -> tuple[bytes, bytes | None, int]:

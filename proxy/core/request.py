@@ -15,9 +15,32 @@ class Request:
     ``method`` is in capitals; ``target`` is origin-form (or ``*``) with its bytes as they came; ``path`` and ``query``
     are its two halves (without ``?``); ``host`` is lower-case without port; ``fields`` keep order, case and repetition;
     ``lower`` maps each lower-cased name to its first value.
+
+    The gate adds: ``length`` of the body in bytes (CHUNKED if it is chunked), ``kinds`` of all fields (bits of
+    :class:`proxy.core.fields.Kind`), ``keep_alive`` if the client allows another request, ``upgrade`` the protocol it
+    asks for, ``expects_continue``. The wire adds ``raw``, the bytes of the head as they came, and ``tidy`` if they are
+    written as we would: ``METHOD target HTTP/1.1`` with this very target, and no white space around values but a blank.
     """
 
-    __slots__ = ("_cookies", "_query", "fields", "host", "lower", "method", "path", "query", "target", "version")
+    __slots__ = (
+        "_cookies",
+        "_query",
+        "expects_continue",
+        "fields",
+        "host",
+        "keep_alive",
+        "kinds",
+        "length",
+        "lower",
+        "method",
+        "path",
+        "query",
+        "raw",
+        "target",
+        "tidy",
+        "upgrade",
+        "version",
+    )
 
     def __init__(
         self,
@@ -35,6 +58,13 @@ class Request:
         self.lower = lower
         self.version = version
         self.path, _, self.query = target.partition(b"?")
+        self.length = 0
+        self.kinds = 0
+        self.keep_alive = version == "1.1"
+        self.upgrade = b""
+        self.expects_continue = False
+        self.raw = b""
+        self.tidy = False
         self._cookies: dict[str, str] | None = None
         self._query: dict[str, str] | None = None
 
