@@ -209,7 +209,7 @@ class Demo:
         say("Try, in another terminal:")
         say(f"  {command} status --admin {self._admin_url}")
         say(f"  {command} diffs orders-read --admin {self._admin_url}")
-        say(f"  {command} stage catalog-product live --reason 'it is time' --admin {self._admin_url}")
+        say(f"  {command} stage orders-quote canary --percent 25 --reason 'all equal' --admin {self._admin_url}")
 
     async def _command(self, *words: str) -> str:
         """What a command of Banyan's prints. Raises NotStarted if it fails."""

@@ -67,6 +67,8 @@ class Traffic:
     def __init__(self, url: str, *, rate: float = 100.0, users: int = 50, seed: int = 1) -> None:
         self.tally = Tally()
         self.rate = rate
+        self.skus = [product.sku for product in data.products() if product.sku != data.GIFT_CARD]
+        self.past_orders = data.orders()
         self._url = URL(url)
         self._users = max(1, min(users, data.CUSTOMERS))
         self._seed = seed
@@ -119,8 +121,8 @@ class User:
         )
         self._traffic = traffic
         self._logged_in = False
-        self._skus = [product.sku for product in data.products() if product.sku != data.GIFT_CARD]
-        self._orders = [order.id for order in data.orders() if order.customer == name]
+        self._skus = traffic.skus
+        self._orders = [order.id for order in traffic.past_orders if order.customer == name]
         self._in_cart: list[str] = []
         self._etags: dict[str, str] = {}
 
