@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,15 @@ def nobody_listens(output: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+def folder() -> Iterator[Path]:
+    """A temporary folder with a short name: the sockets between Banyan's processes lie in it."""
+    with tempfile.TemporaryDirectory(prefix="d-") as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path) -> str:
     """What one whole run prints without a terminal."""
-    folder = tmp_path_factory.mktemp("demo")
     run = subprocess.run(
         COMMAND, env=environment(folder, "6"), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=55,
@@ -84,9 +91,9 @@ def test_the_killed_service_is_seen_as_fallbacks(output: str) -> None:
     assert "connect-failure" in section(output, "catalog-product") + section(output, "catalog-categories")
 
 
-def test_a_terminated_demo_takes_its_processes_along(tmp_path: Path) -> None:
+def test_a_terminated_demo_takes_its_processes_along(folder: Path) -> None:
     with subprocess.Popen(
-        COMMAND, env=environment(tmp_path, "30"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND, env=environment(folder, "30"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         try:
             assert run.stdout
@@ -100,7 +107,7 @@ def test_a_terminated_demo_takes_its_processes_along(tmp_path: Path) -> None:
     assert (run.returncode, errors) == (128 + signal.SIGTERM, "")
     assert "everything that was started is stopped" in rest
     assert nobody_listens(begun)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_child_that_does_not_start_is_named_with_its_last_words(tmp_path: Path) -> None:
