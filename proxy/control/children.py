@@ -184,6 +184,10 @@ class Children:
         if child is None or not isinstance(hello, Hello) or self._snapshot is None:
             channel.close()
             return
+        if child.role == "worker":
+            # A worker begins to serve with its first snapshot; without a comparator it would have to drop its pairs.
+            # One that ever died is not waited for: traffic goes on without it.
+            await self._until(lambda: all(c.ready or c.restarts for c in self.comparators), START_SECONDS)
         child.channel = channel
         channel.send(self._snapshot)
         try:

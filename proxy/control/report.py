@@ -17,9 +17,11 @@ from proxy.store.tally import Tally, add_histogram
 
 ENOUGH_PAIRS = 100
 """Fewer judged pairs than this are a hint, not a result: 0 of 100 still allows 3 % of differences."""
+ENOUGH_ANSWERS = 20
+"""Fewer answers of a side than this say nothing of its p95."""
 TOP_DIFFERENCES = 5
 
-Word = Literal["hold", "wait", "no data", "go on", "done"]
+Word = Literal["legacy only", "not begun", "no data", "wait", "hold", "go on", "done"]
 
 
 class Latency(msgspec.Struct):
@@ -222,8 +224,8 @@ def advise(report: RouteReport) -> Advice:
     """What to do next with a route, from its figures alone; the worst news decides."""
     if report.stage == "legacy":
         if not report.candidate:
-            return Advice("no data", "No candidate: legacy answers, and there is nothing to compare it with.")
-        return Advice("no data", f"Not begun: start comparing with {_stage_command(report, 'shadow')}.")
+            return Advice("legacy only", "No candidate: legacy answers, and there is nothing to compare it with.")
+        return Advice("not begun", f"Not begun: start comparing with {_stage_command(report, 'shadow')}.")
     if not report.requests:
         return Advice("no data", "No data: no request came in this time; send traffic before you decide.")
     return _bad_news(report) or _thin_news(report) or _good_news(report)
@@ -288,7 +290,8 @@ def _good_news(report: RouteReport) -> Advice:
 def _notes(report: RouteReport) -> list[str]:
     notes = []
     legacy, candidate = report.latency.get("legacy"), report.latency.get("candidate")
-    if legacy and candidate and candidate.p95 > 2 * legacy.p95 and candidate.p95 - legacy.p95 > 0.01:
+    enough = legacy and candidate and min(legacy.count, candidate.count) >= ENOUGH_ANSWERS
+    if legacy and candidate and enough and candidate.p95 > 2 * legacy.p95 and candidate.p95 - legacy.p95 > 0.01:
         notes.append(f"The candidate is slower: p95 {seconds(candidate.p95)} against {seconds(legacy.p95)}.")
     lost, judged = sum(report.dropped.values()), _judged(report)
     if lost > judged and judged:

@@ -153,8 +153,11 @@ def test_figures_survive_a_restart(setup: Setup) -> None:
         ask(banyan.url + "/orders/1")
     eventually(lambda: banyan.route("orders-read")["verdicts"]["mismatched"] == 3)
     assert banyan.stop() == 0
-    found = setup.start().route("orders-read")
+    again = setup.start()
+    found = again.route("orders-read")
     assert (found["requests"], found["verdicts"]["mismatched"], found["match_share"]) == (3, 3, 0.0)
+    (difference,) = ask(again.admin + "/api/diffs?route=orders-read").json()["diffs"]
+    assert (difference["path"], difference["count"], difference["share"]) == ("$.total", 3, 1.0)
 
 
 def test_lost_store_refuses_changes_and_serves_on(setup: Setup) -> None:
