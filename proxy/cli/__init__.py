@@ -83,9 +83,10 @@ class LazyGroup(click.Group):
         except BanyanError as error:
             _fail(error)
         except BrokenPipeError:
-            # The reader went away (a pager, head): not an error. What is still buffered has nowhere to go.
+            # The reader went away (a pager, head): quiet, with the code that click gives it too. What is still
+            # buffered has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(0)
+            sys.exit(1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
