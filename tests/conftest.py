@@ -33,6 +33,7 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one write
 
             def do_GET(self) -> None:
                 upstream.seen.append(self.path)
@@ -42,7 +43,17 @@ class Upstream:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.wfile.write(data)
+                    self.wfile.flush()
+
+            def handle(self) -> None:
+                with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has left
+                    super().handle()
+
+            def finish(self) -> None:
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    super().finish()
 
             def log_message(self, *_: object) -> None:
                 pass

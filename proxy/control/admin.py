@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import web, web_response
 
 from proxy.control import diffs, report, views
 from proxy.control.addresses import join, split
@@ -38,6 +38,8 @@ class Admin:
 
     async def start(self, address: str) -> None:
         """Listen at ``address``. Raises BanyanError when that is not possible."""
+        # aiohttp answers broken HTTP before any handler, with its name and release in Server; there is no option for it
+        web_response.SERVER_SOFTWARE = "banyan"  # type: ignore[attr-defined]  # it is imported there, not exported
         host, port = split(address)
         self._runner = web.AppRunner(self.application(), access_log=None, keepalive_timeout=15.0, shutdown_timeout=0.2)
         await self._runner.setup()

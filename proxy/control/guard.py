@@ -8,6 +8,7 @@ are open. Refusals say no more than that they are refusals.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from proxy.config.model import Token
 from proxy.control.addresses import is_loopback
 from proxy.control.operations import RefusedError
 from proxy.telemetry.logs import log_line
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 
 PROBES = ("/healthz", "/readyz")
 READING = ("GET", "HEAD")
@@ -111,8 +114,8 @@ def _host_is_loopback(request: web.Request) -> bool:
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1:
         return False
-    host = hosts[0].rsplit("]", 1)[0] + "]" if hosts[0].startswith("[") else hosts[0].partition(":")[0]
-    return is_loopback(f"{host}:0")
+    match = _HOST.fullmatch(hosts[0])
+    return match is not None and is_loopback(f"{match[1]}:0")
 
 
 def _refuse_foreign_pages(request: web.Request) -> None:
