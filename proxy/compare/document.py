@@ -18,8 +18,12 @@ import orjson
 
 from proxy.compare.result import Budget, Incomparable
 
-_RISKY = re.compile(rb"[0-9.]{17}|[0-9][eE][+-]?[0-9]{3}|-0(?![.0-9])")
-"""Digits that a double or 64 bits may not keep, exponents that may over- or underflow, and minus zero as an integer."""
+# Searching bytes for bytes is many times quicker than an expression, and every body of every pair is looked at.
+_FOLDED = bytes.maketrans(b"123456789.E+", b"0000000000e-")
+_RISKS = (b"0" * 17, b"0e000", b"0e-000")
+"""Digits that a double or 64 bits may not keep, and exponents that may over- or underflow."""
+
+_MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
 _KEY = re.compile(rb'"\s*:')
 _HIDDEN_KEY = re.compile(rb"\\u00(?:2[02]|3[aA])")
@@ -58,7 +62,10 @@ class DuplicateKeyError(Exception):
 
 def is_risky(body: bytes) -> bool:
     """Whether the body needs the guarded way."""
-    return _RISKY.search(body) is not None
+    folded = body.translate(_FOLDED)
+    if any(risk in folded for risk in _RISKS):
+        return True
+    return b"-0" in body and _MINUS_ZERO.search(body) is not None  # minus zero as an integer
 
 
 def parse_json(body: bytes, budget: Budget, *, guarded: bool) -> Any:
@@ -72,14 +79,14 @@ def parse_json(body: bytes, budget: Budget, *, guarded: bool) -> Any:
         bare = _STRING.sub(b"", body)
         if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > budget.nodes:
             raise Incomparable("too-many-nodes")
+    if not guarded:
+        try:
+            return orjson.loads(body)  # has a depth limit of its own
+        except orjson.JSONDecodeError:
+            pass  # it also refuses numbers that are only too large for it, and does not say so
     if body.count(b"[") + body.count(b"{") > budget.depth and _depth(body) > budget.depth:
         raise Incomparable("too-deep")
-    if guarded:
-        return _parse_guarded(body)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise NotJsonError(str(error)) from None
+    return _parse_guarded(body)
 
 
 def _depth(body: bytes) -> int:

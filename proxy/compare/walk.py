@@ -20,6 +20,7 @@ from proxy.compare.rules import State
 
 ABSENT = "absent"
 _CHECK_EVERY = 1000
+_STRETCH = 64  # items of a list that are looked at together
 _NUMBERS = (int, float, Number)
 
 
@@ -106,21 +107,34 @@ class Walk:
         if state.unordered:
             self._unordered(a, b, state, path, secret=secret)
             return
-        below = f"{path}[*]"
-        mine = [self._key(x, state.item(i)) for i, x in enumerate(a)]
-        yours = [self._key(y, state.item(i)) for i, y in enumerate(b)]
-        if mine == yours:
-            return
         if len(a) != len(b):
             self.report("size", path, lambda: str(len(a)), lambda: str(len(b)))
-            if _is_part(mine, yours):
+        places = self._unequal(a, b)
+        mine = [self._key(a[i], state.item(i)) for i in places]
+        yours = [self._key(b[i], state.item(i)) for i in places]
+        if len(a) != len(b):
+            rest_a = [self._key(x, state.item(-1)) for x in a[len(b) :]]
+            rest_b = [self._key(y, state.item(-1)) for y in b[len(a) :]]
+            if _is_part(mine + rest_a, yours + rest_b):
                 return
-        elif not state.by_position and sorted(mine) == sorted(yours):
+        elif mine != yours and not state.by_position and sorted(mine) == sorted(yours):
             self.report("order", path, lambda: _sketch(a, secret=secret), lambda: _sketch(b, secret=secret))
             return
-        for i, (x, y) in enumerate(zip(a, b, strict=False)):
-            if mine[i] != yours[i]:
-                self.compare(x, y, state.item(i), below, secret=secret)
+        for i, x, y in zip(places, mine, yours, strict=True):
+            if x != y:
+                self.compare(a[i], b[i], state.item(i), f"{path}[*]", secret=secret)
+
+    def _unequal(self, a: list[Any], b: list[Any]) -> list[int]:
+        """Places at which both lists have an item and the two are not the same; equal stretches cost little."""
+        places: list[int] = []
+        for start in range(0, min(len(a), len(b)), _STRETCH):
+            xs, ys = a[start : start + _STRETCH], b[start : start + _STRETCH]
+            if len(xs) == len(ys) and self._bytes(xs) == self._bytes(ys):
+                continue
+            places += [
+                start + i for i, (x, y) in enumerate(zip(xs, ys, strict=False)) if self._bytes(x) != self._bytes(y)
+            ]
+        return places
 
     def _unordered(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: bool) -> None:
         """Items with one identity are paired, equal ones first, then in order; the rest is missing or extra."""
@@ -131,7 +145,10 @@ class Walk:
             for x in items:
                 groups[_identity(x, state.key)][side].append(x)
         for xs, ys in groups.values():
-            if len(xs) != 1 or len(ys) != 1:
+            if len(xs) == len(ys) == 1:
+                if self._bytes(xs[0]) == self._bytes(ys[0]):
+                    continue
+            else:
                 xs, ys = self._without_equals(xs, ys, item)
             for x, y in zip(xs, ys, strict=False):
                 self.compare(x, y, item, below, secret=secret)
@@ -173,6 +190,9 @@ class Walk:
         there instead of into the bytes."""
         if not state.plain:
             value = _stripped(value, state, numbers)
+        return self._bytes(value)
+
+    def _bytes(self, value: Any) -> bytes:
         try:
             data = canonical(value)
         except TypeError:

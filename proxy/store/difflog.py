@@ -235,7 +235,7 @@ class DiffLog:
             if not deleted:
                 break
             gone += deleted
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would take one step: one page
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return gone
 

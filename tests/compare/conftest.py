@@ -13,6 +13,7 @@ from proxy.compare.verdict import compare_pair
 from proxy.config.model import Compare
 from proxy.messages import Answer, Fields, Pair
 
+DEFAULT = Budget()
 JSON: Fields = [(b"Content-Type", b"application/json")]
 
 
@@ -29,7 +30,7 @@ def pair(legacy: Answer, candidate: Answer, **more: Any) -> Pair:
     return Pair(**{**values, **more}, legacy=legacy, candidate=candidate)
 
 
-def judge(legacy: Any, candidate: Any, budget: Budget = Budget(), **rules: Any) -> Result:
+def judge(legacy: Any, candidate: Any, budget: Budget = DEFAULT, **rules: Any) -> Result:
     one = legacy if isinstance(legacy, Answer) else answer(legacy)
     two = candidate if isinstance(candidate, Answer) else answer(candidate)
     return compare_pair(pair(one, two), compile_rules(Compare(**rules)), budget, monotonic)

@@ -34,16 +34,18 @@ def stored(pair: Pair) -> str:
     return orjson.dumps(made).decode()
 
 
-@pytest.mark.parametrize("name", ["Authorization", "PROXY-AUTHORIZATION", "Cookie", "set-cookie", "X-Api-Key", "x_api_key",
-    "accessToken", "access_token", "clientSecret", "user-password", "PassWd", "pwd", "sessionId", "csrf_token", "XSRF-TOKEN",
-    "private_key", "AWS_SECRET_ACCESS_KEY", "credentials", "cardNumber", "card", "pan", "cvv", "CVC2", "iban", "ssn", "otp",
+@pytest.mark.parametrize("name", ["Authorization", "PROXY-AUTHORIZATION", "Cookie", "set-cookie", "X-Api-Key",
+    "x_api_key", "accessToken", "access_token", "clientSecret", "user-password",
+    "PassWd", "pwd", "sessionId", "csrf_token",
+    "XSRF-TOKEN", "private_key", "AWS_SECRET_ACCESS_KEY", "credentials", "cardNumber", "card", "pan", "cvv",
+    "CVC2", "iban", "ssn", "otp",
     "connect.sid", "PHPSESSID", "X-Amz-Signature"])  # fmt: skip
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["price", "company", "author", "compass", "passenger", "discard", "spin", "standard", "key",
-    "inside", "description", "name", "status", "expand"])  # fmt: skip
+@pytest.mark.parametrize("name", ["price", "company", "author", "compass", "passenger", "discard", "spin", "standard",
+    "key", "inside", "description", "name", "status", "expand"])  # fmt: skip
 def test_plain_names(name: str) -> None:
     assert not is_secret_name(name)
 
@@ -66,7 +68,7 @@ def test_plain_names(name: str) -> None:
         ("-----BEGIN EC PRIVATE KEY-----\nMIIabc", "MIIabc"),
         ("postgres://bob:hunter2@db/x", "hunter2"),
         ('{"password": "hunt\\"er2"', "er2"),
-        ("{\\\"apiKey\\\":\\\"hunter2\\\"}", "hunter2"),
+        ('{\\"apiKey\\":\\"hunter2\\"}', "hunter2"),
         ("password=hunter2&x=1", "hunter2"),
         ("window.csrfToken = 'hunter2';", "hunter2"),
         ('<input type="hidden" name="csrf_token" value="hunter2">', "hunter2"),
@@ -86,8 +88,9 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert by_shape(text) == text
 
 
-@pytest.mark.parametrize("piece", ["pass", '"', "<input ", "a@", "://a:", "4 ", "eyJ", "eyJ.", "-----BEGIN PRIVATE KEY-----",
-    "token=", 'token \\"', "<a>", "<a ", "a-", "deadbeef", "passwordpassword.", "<input name=", "basic abcd", "3-"])  # fmt: skip
+@pytest.mark.parametrize("piece", ["pass", '"', "<input ", "a@", "://a:", "4 ", "eyJ", "eyJ.",
+    "-----BEGIN PRIVATE KEY-----", "token=", 'token \\"', "<a>", "<a ", "a-", "deadbeef", "passwordpassword.",
+    "<input name=", "basic abcd", "3-"])  # fmt: skip
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     began = perf_counter()
     by_shape(piece * (100_000 // len(piece)) + " bearer")

@@ -1,4 +1,4 @@
-"""Verdicts: what differs is found and named, what may differ is not, and nothing hostile gets past without a verdict."""
+"""Verdicts: what differs is found and named, what may differ is not, and hostile bodies get a verdict, too."""
 
 import copy
 import gzip
@@ -40,13 +40,14 @@ def found(result: Result) -> list[tuple[str, str]]:
         ({"a": {}}, {"a": []}, ("type", "$.a")),
         ({"a": 1, "b": 2}, {"a": 1}, ("missing", "$.b")),
         ({"a": 1}, {"a": 1, "b": None}, ("extra", "$.b")),
-        ({"items": [{"price": 1}, {"price": 2}]}, {"items": [{"price": 1}, {"price": 3}]}, ("value", "$.items[*].price")),
+        ({"items": [{"price": 1}, {"price": 2}]}, {"items": [{"price": 1}, {"price": 3}]},
+         ("value", "$.items[*].price")),
         ([1, 2, 3], [3, 2, 1], ("order", "$")),
         ([[1, 2]], [[2, 1]], ("order", "$[*]")),
         ({"i": [1, 2]}, {"i": [1, 2, 3]}, ("size", "$.i")),
         ({"i": [1, 2, 3]}, {"i": [2, 3]}, ("size", "$.i")),
         ({"by_day": {"2024-01-01": 1}}, {"by_day": {"2024-01-01": 2}}, ("value", "$.by_day.*")),
-        ({f"k{chr(97 + n % 26)}{n}": n for n in range(60)}, {f"k{chr(97 + n % 26)}{n}": n + (n == 5) for n in range(60)},
+        ({f"k{n}": n for n in range(60)}, {f"k{n}": n + (n == 5) for n in range(60)},
          ("value", "$.*")),
         (b'{"a":12345678901234567890123}', b'{"a":12345678901234567890124}', ("value", "$.a")),
         (b'{"a":0.12345678901234567890}', b'{"a":0.12345678901234567891}', ("value", "$.a")),
@@ -145,7 +146,8 @@ def test_content_codings_are_looked_through(compare: Compare, make_answer: MakeA
     raw = zlib.compressobj(wbits=-15)
     encoded = {
         "gzip": gzip.compress(plain), "deflate": zlib.compress(plain), "raw": raw.compress(plain) + raw.flush(),
-        "br": brotli.compress(plain), "zstd": zstandard.compress(plain), "gzip, br": brotli.compress(gzip.compress(plain)),
+        "br": brotli.compress(plain), "zstd": zstandard.compress(plain),
+        "gzip, br": brotli.compress(gzip.compress(plain)),
     }[coding]  # fmt: skip
     name = b"deflate" if coding == "raw" else coding.encode()
     fields = [(b"content-type", b"application/json"), (b"Content-Encoding", name)]
@@ -326,7 +328,8 @@ def test_one_mutation_is_found_and_named(compare: Compare, document: dict[str, A
 @shared
 @given(st.binary(max_size=60) | st.text('[]{}",:01eE.-\\u\u00e9 ', max_size=60).map(str.encode),
        st.binary(max_size=60) | st.text('[]{}",:01eE.-\\u\u00e9 ', max_size=60).map(str.encode),
-       st.sampled_from([b"application/json", b"text/html", b"application/x-www-form-urlencoded", b"image/png", b"", b"text/x; charset=utf-7"]),
+       st.sampled_from([b"application/json", b"text/html", b"application/x-www-form-urlencoded",
+                        b"image/png", b"", b"text/x; charset=utf-7"]),
        st.sampled_from([b"", b"gzip", b"deflate", b"br", b"zstd", b"gzip, gzip, gzip, gzip", b"what"]))  # fmt: skip
 def test_any_two_bodies_get_a_verdict(
     compare: Compare, make_answer: MakeAnswer, a: bytes, b: bytes, media: bytes, coding: bytes
