@@ -1,7 +1,6 @@
 """Pairs and rules in one line."""
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import orjson
@@ -33,7 +32,7 @@ def pair(legacy: Answer, candidate: Answer, **more: Any) -> Pair:
 def judge(legacy: Any, candidate: Any, budget: Budget = DEFAULT, **rules: Any) -> Result:
     one = legacy if isinstance(legacy, Answer) else answer(legacy)
     two = candidate if isinstance(candidate, Answer) else answer(candidate)
-    return compare_pair(pair(one, two), compile_rules(Compare(**rules)), budget, monotonic)
+    return compare_pair(pair(one, two), compile_rules(Compare(**rules)), budget, lambda: 0.0)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.compare.paths import Step, member, parse_path
@@ -37,12 +37,14 @@ def test_a_faulty_path_is_refused_with_its_column(text: str, column: int) -> Non
         parse_path(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ValueError):
         parse_path("$" + text)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_what_is_reported_can_be_written_as_a_rule(key: str) -> None:
     steps = parse_path(member("$", key))
