@@ -34,7 +34,7 @@ def compared(shared: Shared) -> Banyan:
     _, running = shared
     for _ in range(5):
         ask(running.url + "/orders/1?token=hidden-secret-value")
-    eventually(lambda: running.route("orders-read")["verdicts"]["mismatched"] == 5)
+    eventually(lambda: (r := running.route("orders-read"))["verdicts"]["mismatched"] == 5 == r["requests"])
     eventually(lambda: ask(running.admin + "/api/diffs").json()["diffs"])
     return running
 
