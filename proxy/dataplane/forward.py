@@ -23,7 +23,7 @@ from proxy.wire.body import ChunkedBody, chunk, last_chunk
 from proxy.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from proxy.core.gate import Admitted
+    from proxy.core.request import Request
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.runtime import UpstreamRuntime
     from proxy.wire.downstream import ClientConnection
@@ -39,21 +39,22 @@ JOIN_BYTES = 16 * 1024
 class RequestBody:
     """The body of a request, from its client to whoever needs it.
 
-    ``kept`` holds everything that came so far while it is below ``cap``; None once it is not at hand any more.
+    ``kept`` holds everything that came so far, up to ``cap`` bytes; None once it is not at hand any more. Above
+    ``limit`` bytes (None: no limit) the body is refused.
     """
 
     __slots__ = ("_cap", "_client", "_limit", "chunked", "ended", "kept", "size")
 
-    def __init__(self, client: ClientConnection, admitted: Admitted, cap: int, limit: int | None) -> None:
+    def __init__(self, client: ClientConnection, request: Request, cap: int, limit: int | None) -> None:
+        if limit is not None and request.length > limit:
+            raise ExchangeError(FailureKind.BODY_TOO_LARGE)
         self._client = client
         self._cap = cap
         self._limit = limit
-        self.chunked = admitted.length == CHUNKED
-        self.kept: list[bytes] | None = [] if cap >= admitted.length else None
+        self.chunked = request.length == CHUNKED
+        self.kept: list[bytes] | None = [] if cap >= request.length and cap else None
         self.size = 0
         self.ended = False  # its end has been handed to the upstream of the current try
-        if limit is not None and admitted.length > limit:
-            raise ExchangeError(FailureKind.BODY_TOO_LARGE)
 
     @property
     def done(self) -> bool:
@@ -108,7 +109,8 @@ async def ask(
     ``mark`` are header lines for this try alone; ``reserve`` are seconds of the deadline to be left for a fallback. The
     caller owns the connection then. Raises :class:`ExchangeError`; the connection is given up before.
     """
-    fiber = exchange.client.fiber
+    client, body = exchange.client, exchange.body
+    fiber = client.fiber
     pool = upstream.pick()
     connection = pool.take(fiber)
     reused = connection is not None
@@ -117,11 +119,34 @@ async def ask(
             left = exchange.total_at - reserve - monotonic()
             connection = await pool.connect(fiber, max(0.001, min(upstream.timeouts.connect, left)))
         try:
-            return connection, await _send(exchange, connection, upstream, mark, reserve)
+            head_bytes = b"%b%b\r\n" % (exchange.head, mark)
+            if body is None:
+                connection.write(head_bytes)
+            else:
+                await _send_body(exchange, connection, head_bytes, body, upstream.timeouts.idle)
+            now = monotonic()
+            if body is None or body.ended:
+                exchange.received(now)
+            by, late = now + upstream.timeouts.first_byte, FailureKind.FIRST_BYTE_TIMEOUT
+            if exchange.total_at - reserve < by:
+                by, late = exchange.total_at - reserve, FailureKind.TOTAL_TIMEOUT
+            while True:
+                if connection.heard:
+                    head = connection.take_head(exchange.request.method)
+                    if head is not None:
+                        if head.status >= 200 or (head.status == 101 and exchange.request.upgrade):
+                            return connection, head
+                        exchange.interim(head)
+                        continue
+                if connection.lost or connection.eof:
+                    raise ExchangeError(_broke_off(connection), Seen.MAYBE_SEEN)
+                if client.lost:
+                    raise ExchangeError(FailureKind.CLIENT_LEFT, Seen.MAYBE_SEEN)
+                await fiber.park(by, late)
         except ExchangeError as failure:
             connection.discard()
-            stale = reused and failure.kind is FailureKind.RESET  # and so no byte of the answer was heard
-            if not (stale and exchange.method in SAFE_METHODS and exchange.body_at_hand):
+            stale = reused and failure.kind is FailureKind.RESET  # so not a byte of an answer was heard
+            if not (stale and exchange.request.method in SAFE_METHODS and exchange.body_at_hand):
                 raise
             count(exchange.stats.counters.retries, "stale-connection")
         except BaseException:
@@ -130,135 +155,141 @@ async def ask(
         connection, reused = None, False
 
 
-async def _send(
-    exchange: Exchange, connection: UpstreamConnection, upstream: UpstreamRuntime, mark: bytes, reserve: float
-) -> ResponseHead:
-    client, fiber, body, timeouts = exchange.client, exchange.client.fiber, exchange.body, upstream.timeouts
-    head = b"%b%b\r\n" % (exchange.head, mark)
-    if body is None:
-        connection.write(head)
+def _broke_off(connection: UpstreamConnection) -> FailureKind:
+    return FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
+
+
+async def _send_body(
+    exchange: Exchange, connection: UpstreamConnection, head: bytes, body: RequestBody, idle: float
+) -> None:
+    """Send head and body; returns when the body has ended or the upstream begins to answer before that."""
+    client = exchange.client
+    data = body.begin()
+    if len(data) <= JOIN_BYTES:
+        connection.write(head + data)
     else:
-        data = body.begin()
-        if len(data) <= JOIN_BYTES:
-            connection.write(head + data)
-        else:
-            connection.write(head)
-            connection.write(data)
-        if not body.ended:
-            connection.keep_for_rescue()
-    sent = body is None or body.ended
-    if sent:
-        exchange.received()
+        connection.write(head)
+        connection.write(data)
+    if body.ended:
+        return
+    connection.keep_for_rescue()
     moved_at = monotonic()
-    answer_by = moved_at + timeouts.first_byte
-    while True:
-        if not sent and body is not None:
-            while connection.writable and (data := body.next()):
-                connection.write(data)
-                moved_at = monotonic()
-            if body.ended:
-                sent = True
-                exchange.received()
-                answer_by = moved_at + timeouts.first_byte
-        head_of_answer = connection.take_head(exchange.method)
-        if head_of_answer is not None:
-            if head_of_answer.status >= 200:
-                return head_of_answer
-            if head_of_answer.status == 101:
-                if exchange.admitted.upgrade:
-                    return head_of_answer
-                raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, "101 without Upgrade")
-            exchange.interim(head_of_answer)
-            continue
+    while not body.ended:
+        if connection.heard:
+            if connection.interim_pending():
+                interim = connection.take_head(exchange.request.method)
+                if interim is not None:
+                    exchange.interim(interim)
+                    continue
+            else:
+                return
         if connection.lost or connection.eof:
-            kind = FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
-            raise ExchangeError(kind, Seen.MAYBE_SEEN)
+            raise ExchangeError(_broke_off(connection), Seen.MAYBE_SEEN)
         if client.lost:
             raise ExchangeError(FailureKind.CLIENT_LEFT, Seen.MAYBE_SEEN)
-        if sent:
-            total_at = exchange.total_at - reserve
-            if total_at < answer_by:
-                await fiber.park(total_at, FailureKind.TOTAL_TIMEOUT)
-            else:
-                await fiber.park(answer_by, FailureKind.FIRST_BYTE_TIMEOUT)
-        else:
-            await _wait_for_body(exchange, connection, moved_at, timeouts.idle)
+        if not connection.writable:
+            await client.fiber.park(moved_at + idle, FailureKind.IDLE_TIMEOUT)
+        elif data := body.next():
+            connection.write(data)
+            moved_at = monotonic()
+        elif not body.ended:
+            await _wait_for_body(exchange, moved_at)
 
 
-async def _wait_for_body(exchange: Exchange, connection: UpstreamConnection, moved_at: float, idle: float) -> None:
-    client = exchange.client
-    if not connection.writable:
-        await client.fiber.park(moved_at + idle, FailureKind.IDLE_TIMEOUT)
-        return
-    body_by = moved_at + exchange.runtime.clocks.body_idle
+async def _wait_for_body(exchange: Exchange, moved_at: float) -> None:
+    """Wait for the client; if it waits for 100 (Continue) and the upstream is silent, tell it to go on."""
+    fiber = exchange.client.fiber
+    by = moved_at + exchange.runtime.clocks.body_idle
     if exchange.awaits_continue:
-        continue_at = exchange.started_at + CONTINUE_SECONDS
+        continue_at = exchange.started + CONTINUE_SECONDS
         if monotonic() >= continue_at:
             exchange.send_continue()
-        elif continue_at < body_by:
-            await client.fiber.park(continue_at)
+        elif continue_at < by:
+            await fiber.park(continue_at)
             return
-    await client.fiber.park(body_by, FailureKind.BODY_TIMEOUT)
+    await fiber.park(by, FailureKind.BODY_TIMEOUT)
 
 
-async def relay(exchange: Exchange, connection: UpstreamConnection, head: ResponseHead, idle: float) -> None:
-    """Pass the answer on to the client, to its end. Raises :class:`ExchangeError` with Seen.ANSWER_STARTED."""
-    client = exchange.client
-    length = head.length
-    old_client = exchange.admitted.request.version == "1.0"
-    to_end = False  # the end of the connection is the end of the body
-    chunked = length is None or length == CHUNKED
-    if chunked and old_client:
-        chunked, to_end = False, True
-    request_open = exchange.body is not None and not exchange.body.done
-    keep = exchange.admitted.keep_alive and not to_end and not request_open and not exchange.draining
-    exchange.keep = keep
+def start_answer(exchange: Exchange, connection: UpstreamConnection, head: ResponseHead) -> bool:
+    """Pass on the answer's head and what has come of its body. Returns whether that was all of it.
+
+    Most answers are whole here, in one write. Raises :class:`ExchangeError` for broken framing.
+    """
+    request, body = exchange.request, exchange.body
+    length, hidden = head.length, head.hidden
+    chunked = exchange.ends_with_connection = False
+    if length is None or length == CHUNKED:
+        if request.version == "1.0":
+            exchange.ends_with_connection = True
+        else:
+            chunked = True
+    exchange.chunked = chunked
+    if head.status == 204 and head.kinds & Kind.LENGTH:  # it has no body, but some clients would wait for one
+        hidden = hidden + [field for field in head.fields if field[0].lower() == b"content-length"]
+    keep = request.keep_alive and not exchange.draining and not exchange.ends_with_connection
+    exchange.keep = keep = keep and (body is None or body.done)
     extra = exchange.client_extra
     if not keep:
         extra += b"Connection: close\r\n"
-    if not head.has_date:
+    if not head.kinds & Kind.DATE:
         extra += b"Date: %b\r\n" % exchange.date
-    fields, raw, kinds = head.fields, head.raw, head.kinds
-    if head.status == 204 and kinds & Kind.LENGTH:  # a body it must not have; some clients would wait for it
-        fields = [field for field in fields if field[0].lower() != b"content-length"]
-        raw = b""
-    frame_chunked = CHUNKED if chunked and connection.body is not None else None
-    if frame_chunked is not None and not kinds & Kind.TRANSFER:
-        raw = b""  # close-delimited: the head has to be told of the chunks
-    data = client_head(raw, head.status, head.reason, fields, kinds, length=frame_chunked, extra=extra)
     exchange.status = head.status
-    exchange.capture_head(head)
     exchange.answering = True
-    try:
-        piece = connection.take_body()
-        while True:
-            if piece:
-                exchange.capture(piece)
-                if frame_chunked is not None:
-                    piece = chunk(piece)
-            done = connection.body_done
-            if done and frame_chunked is not None:
-                trailers = connection.body.trailers if isinstance(connection.body, ChunkedBody) else []
-                piece += last_chunk(trailer_lines(trailers))
-            if data and len(piece) <= JOIN_BYTES:
-                client.write(data + piece)
-            else:
-                if data:
-                    client.write(data)
-                if piece:
-                    client.write(piece)
-            data = b""
-            if done:
-                break
-            piece = await _next_piece(exchange, connection, idle)
-    except ExchangeError as failure:
-        if to_end and failure.kind is not FailureKind.CLIENT_LEFT:
-            client.abort(reset=True)  # only a reset tells an HTTP/1.0 client that this was not the end
-        raise ExchangeError(failure.kind, Seen.ANSWER_STARTED, failure.detail) from None
-    if request_open:
-        connection.discard()
+    pairing = exchange.pairing
+    if pairing is not None:
+        pairing.capture_head(head)
+    data = client_head(head.raw, hidden, chunked=chunked, extra=extra)
+    piece = connection.take_body()
+    done = connection.body_done
+    if piece and pairing is not None:
+        pairing.capture(piece)
+    if chunked:
+        piece = _in_chunks(connection, piece, done=done)
+    if len(piece) <= JOIN_BYTES:
+        exchange.client.write(data + piece if piece else data)
+    else:
+        exchange.client.write(data)
+        exchange.client.write(piece)
+    if done:
+        _let_go(exchange, connection)
+    return done
+
+
+def _in_chunks(connection: UpstreamConnection, piece: bytes, *, done: bool) -> bytes:
+    data = chunk(piece) if piece else b""
+    if done:
+        body = connection.body
+        data += last_chunk(trailer_lines(body.trailers) if isinstance(body, ChunkedBody) else b"")
+    return data
+
+
+def _let_go(exchange: Exchange, connection: UpstreamConnection) -> None:
+    if exchange.body is not None and not exchange.body.ended:
+        connection.discard()  # an early answer: the rest of the request will never come
     else:
         connection.release()
+
+
+async def continue_answer(exchange: Exchange, connection: UpstreamConnection, idle: float) -> None:
+    """Pass on the rest of the answer. Raises :class:`ExchangeError` with Seen.ANSWER_STARTED."""
+    client = exchange.client
+    try:
+        while True:
+            piece = await _next_piece(exchange, connection, idle)
+            done = connection.body_done
+            if piece and exchange.pairing is not None:
+                exchange.pairing.capture(piece)
+            if exchange.chunked:
+                piece = _in_chunks(connection, piece, done=done)
+            if piece:
+                client.write(piece)
+            if done:
+                break
+    except ExchangeError as failure:
+        if exchange.ends_with_connection and failure.kind is not FailureKind.CLIENT_LEFT:
+            client.abort(reset=True)  # only a reset tells an HTTP/1.0 client that this was not the end
+        raise ExchangeError(failure.kind, Seen.ANSWER_STARTED, failure.detail) from None
+    _let_go(exchange, connection)
 
 
 async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: float) -> bytes:
@@ -274,9 +305,8 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
             by = monotonic() + idle
             continue
         connection.proceed()
-        if body is not None and not body.ended and not connection.lost and connection.writable:
-            if data := body.next():
-                connection.write(data)
+        if body is not None and not body.ended and connection.writable and (data := body.next()):
+            connection.write(data)  # both directions at once: the answer began while the request still comes
         piece = connection.take_body()
         if piece or connection.body_done:
             return piece

@@ -14,12 +14,14 @@ from proxy.wire.pool import Pool
 if TYPE_CHECKING:
     from proxy.config.model import Timeouts, Upstream
     from proxy.core.snapshot import Snapshot
+    from proxy.wire.outbox import Outbox
 
 
 class Pools:
     """All pools of a worker, by endpoint and purpose."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
         self._pools: dict[tuple[str, str], Pool] = {}
 
     def of(self, url: str, purpose: str, max_idle: int) -> Pool:
@@ -27,7 +29,7 @@ class Pools:
         key = (url, purpose)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(url, max_idle)
+            pool = self._pools[key] = Pool(url, max_idle, self._outbox)
         pool.max_idle = max_idle
         return pool
 
@@ -63,15 +65,15 @@ class UpstreamRuntime:
 
     def pick(self) -> Pool:
         """The endpoint whose turn it is, for traffic."""
-        return self._turn(self._pools)
+        pools = self._pools
+        return pools[0] if len(pools) == 1 else self._turn(pools)
 
     def pick_for_shadow(self) -> Pool:
         """The endpoint whose turn it is, for a shadow."""
-        return self._turn(self._shadow_pools)
+        pools = self._shadow_pools
+        return pools[0] if len(pools) == 1 else self._turn(pools)
 
     def _turn(self, pools: list[Pool]) -> Pool:
-        if len(pools) == 1:
-            return pools[0]
         self._next = (self._next + 1) % len(pools)
         return pools[self._next]
 
@@ -92,12 +94,11 @@ class Runtime:
         self.instance = instance.encode()
         self.via = b"Via: 1.1 " + self.instance + b"\r\n"
         self._trusted = [ipaddress.ip_network(cidr) for cidr in settings.trusted_proxies]
+        self.trusts_any = bool(self._trusted)
         pools.keep_only({url for up in settings.upstreams.values() for url in up.endpoints})
 
     def trusts(self, peer: str) -> bool:
         """True if what ``peer`` says about its client is believed."""
-        if not self._trusted:
-            return False
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:

@@ -9,10 +9,10 @@ comparator, or dropped for a reason.
 from __future__ import annotations
 
 import time
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.dataplane.stats import count, observe
+from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.messages import Answer, Fields, Pair
 from proxy.telemetry.logs import log_line
@@ -98,8 +98,8 @@ class Pairing:
         self._plan = plan
         self._stats: RouteStats = exchange.stats
         self._request = request
-        self._facts = (exchange.admitted.request, exchange.decision, exchange.request_id, exchange.body)
-        self._begun = perf_counter()
+        self._facts = (exchange.request, exchange.decision, exchange.request_id, exchange.body)
+        self._begun = monotonic()
         self._at = time.time()
         self.mine = Side(cap)
         self.shadow = Side(cap)
@@ -126,13 +126,12 @@ class Pairing:
             reason = "concurrency"
         elif worker.shadow_bytes >= exchange.runtime.shadow_memory:
             reason = "memory"
-        elif exchange.admitted.upgrade:
+        elif exchange.request.upgrade:
             reason = "upgrade"
         elif not exchange.body_at_hand:
             reason = "body-too-large"
         if reason:
-            count(stats.counters.shadow, "dropped")
-            count(stats.counters.shadow_dropped, reason)
+            stats.shadow_dropped(reason)
             return None
         sent = b""
         if body is not None and body.kept is not None:
@@ -144,7 +143,7 @@ class Pairing:
         pairing = cls(exchange, worker, plan, b"%b%b\r\n%b" % (exchange.head, _MARK, sent))
         stats.shadows_in_flight += 1
         worker.shadows.add(pairing._fiber)
-        pairing._fiber.start(pairing._ask(upstream, exchange.method), pairing._ended)
+        pairing._fiber.start(pairing._ask(upstream, exchange.request.method), pairing._ended)
         return pairing
 
     # -- the client's side ----------------------------------------------------------------------------------------
@@ -163,7 +162,7 @@ class Pairing:
             self.drop("client-left")
             return
         self._failure = "" if failure is None else failure.value
-        self.mine.seconds = perf_counter() - self._begun
+        self.mine.seconds = monotonic() - self._begun
         self._answered = True
         if self._fiber.done:
             self._compare()
@@ -173,8 +172,7 @@ class Pairing:
         if self._closed:
             return
         self._closed = True
-        count(self._stats.counters.shadow, "dropped")
-        count(self._stats.counters.shadow_dropped, reason)
+        self._stats.shadow_dropped(reason)
         self._let_go()
         self._fiber.interrupt(ExchangeError(FailureKind.CLIENT_LEFT))
 
@@ -199,11 +197,11 @@ class Pairing:
                     connection.discard()
                     if not (again and reused and failure.kind is FailureKind.RESET):
                         raise
-            observe(self._stats.counters.shadow_durations, upstream.name, shadow.seconds)
+            self._stats.shadowed(upstream.name, shadow.seconds)
         except ExchangeError as failure:
             if connection is not None:
                 connection.discard()
-            shadow.seconds = perf_counter() - self._begun
+            shadow.seconds = monotonic() - self._begun
             self._shadow_failure = failure.kind.value
 
     async def _collect(self, connection: UpstreamConnection, method: str, by: float) -> None:
@@ -221,7 +219,7 @@ class Pairing:
                 kind = FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
                 raise ExchangeError(kind, Seen.MAYBE_SEEN)
             await fiber.park(by, FailureKind.FIRST_BYTE_TIMEOUT)
-        shadow.seconds = perf_counter() - self._begun
+        shadow.seconds = monotonic() - self._begun
         shadow.head(head)
         while True:
             piece = connection.take_body()
@@ -236,7 +234,7 @@ class Pairing:
             if connection.ended:
                 raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED)
             await fiber.park(by, FailureKind.IDLE_TIMEOUT)
-        shadow.seconds = perf_counter() - self._begun
+        shadow.seconds = monotonic() - self._begun
 
     def _ended(self, error: BaseException | None) -> None:
         self._worker.shadows.discard(self._fiber)
@@ -268,8 +266,7 @@ class Pairing:
         elif (reason := self._worker.send_pair(self._pair())) == "":
             count(counters.shadow, "sent-to-comparator")
         else:
-            count(counters.shadow, "dropped")
-            count(counters.shadow_dropped, reason)
+            self._stats.shadow_dropped(reason)
         self._let_go()
 
     def _pair(self) -> Pair:
@@ -303,7 +300,11 @@ def equal(one: Side, other: Side, headers: tuple[bytes, ...]) -> bool:
 
 
 def _chosen(fields: Fields, headers: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
-    chosen = [(low, value) for name, value in fields if (low := name.lower()) in headers or low == b"content-encoding"]
+    chosen = [
+        (low, value.rstrip())
+        for name, value in fields
+        if (low := name.lower()) in headers or low == b"content-encoding"
+    ]
     chosen.sort(key=_name)  # the order of different names means nothing, that of equal ones does
     return chosen
 

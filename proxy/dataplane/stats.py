@@ -22,45 +22,88 @@ def count(table: dict[str, int], key: str) -> None:
     table[key] = table.get(key, 0) + 1
 
 
-def observe(table: dict[str, Histogram], key: str, seconds: float) -> None:
-    """Put one duration into the histogram of ``key``."""
-    histogram = table.get(key)
-    if histogram is None:
-        histogram = table[key] = Histogram()
-    histogram.counts[bisect_left(_BUCKETS, seconds)] += 1
-    histogram.total += seconds
+class Tally:
+    """How often something happened, and how long it took."""
+
+    __slots__ = ("histogram", "number")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.histogram = Histogram()
+
+    def add(self, seconds: float) -> None:
+        """Once more, with its duration."""
+        self.number += 1
+        histogram = self.histogram
+        histogram.counts[bisect_left(_BUCKETS, seconds)] += 1
+        histogram.total += seconds
 
 
 class RouteStats:
     """The figures of one route in this worker; they outlive reloads."""
 
-    __slots__ = ("_requests", "counters", "shadows_in_flight")
+    __slots__ = ("_failures", "_requests", "_shadows", "_tries", "counters", "shadows_in_flight")
 
     def __init__(self) -> None:
         self.counters = RouteCounters()
-        self._requests: dict[tuple[str, int, str], int] = {}
+        self._requests: dict[tuple[str, int, str, str], Tally] = {}
+        self._tries: dict[tuple[str, str], Tally] = {}
+        self._failures: dict[tuple[str, str], int] = {}
+        self._shadows: dict[str, Tally] = {}
         self.shadows_in_flight = 0
 
-    def request(self, method: str, status: int, arm: str, seconds: float) -> None:
-        """One request is over, as the client saw it."""
-        key = (method, status, arm)
-        requests = self._requests
-        try:
-            requests[key] += 1
-        except KeyError:
-            if method not in KNOWN_METHODS:
-                key = ("other", status, arm)
-            requests[key] = requests.get(key, 0) + 1
-        observe(self.counters.durations, arm, seconds)
+    def request(self, method: str, status: int, arm: str, reason: str, seconds: float) -> None:
+        """One request is over, as the client saw it; ``reason`` is why its arm was chosen."""
+        tally = self._requests.get((method, status, arm, reason))
+        if tally is None:
+            key = (method if method in KNOWN_METHODS else "other", status, arm, reason)
+            tally = self._requests.setdefault(key, Tally())
+        tally.add(seconds)
 
-    def upstream(self, name: str, outcome: str, seconds: float | None) -> None:
-        """One try on an upstream is over; ``seconds`` to the first byte if it answered."""
-        counters = self.counters
-        count(counters.upstream_requests, f"{name} {outcome}")
-        if seconds is not None:
-            observe(counters.upstream_durations, name, seconds)
+    def answered(self, upstream: str, outcome: str, seconds: float) -> None:
+        """One try on an upstream got an answer; ``seconds`` to its first byte."""
+        tally = self._tries.get((upstream, outcome))
+        if tally is None:
+            tally = self._tries[upstream, outcome] = Tally()
+        tally.add(seconds)
+
+    def failed(self, upstream: str, outcome: str) -> None:
+        """One try on an upstream got no answer, or no whole one; ``outcome`` is a FailureKind value."""
+        key = (upstream, outcome)
+        self._failures[key] = self._failures.get(key, 0) + 1
+
+    def shadowed(self, upstream: str, seconds: float) -> None:
+        """A shadow was answered whole; ``seconds`` from sending to its end."""
+        self._shadows.setdefault(upstream, Tally()).add(seconds)
+
+    def shadow_dropped(self, reason: str) -> None:
+        """A shadow that was wanted did not come to a pair."""
+        count(self.counters.shadow, "dropped")
+        count(self.counters.shadow_dropped, reason)
 
     def snapshot(self) -> RouteCounters:
-        """The counters, with the labels of requests joined."""
-        self.counters.requests = {f"{m} {s} {a}": n for (m, s, a), n in self._requests.items()}
-        return self.counters
+        """The counters, with the labels joined."""
+        counters = self.counters
+        counters.requests, counters.reasons, counters.durations = {}, {}, {}
+        for (method, status, arm, reason), tally in self._requests.items():
+            _add(counters.requests, f"{method} {status} {arm}", tally.number)
+            _add(counters.reasons, reason, tally.number)
+            _merge(counters.durations, arm, tally.histogram)
+        counters.upstream_requests, counters.upstream_durations = {}, {}
+        for (name, outcome), tally in self._tries.items():
+            _add(counters.upstream_requests, f"{name} {outcome}", tally.number)
+            _merge(counters.upstream_durations, name, tally.histogram)
+        for (name, outcome), number in self._failures.items():
+            _add(counters.upstream_requests, f"{name} {outcome}", number)
+        counters.shadow_durations = {name: tally.histogram for name, tally in self._shadows.items()}
+        return counters
+
+
+def _add(table: dict[str, int], key: str, number: int) -> None:
+    table[key] = table.get(key, 0) + number
+
+
+def _merge(table: dict[str, Histogram], key: str, histogram: Histogram) -> None:
+    whole = table.setdefault(key, Histogram())
+    whole.counts = [a + b for a, b in zip(whole.counts, histogram.counts, strict=True)]
+    whole.total += histogram.total

@@ -13,6 +13,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 import uvloop
 
 from proxy.config.model import settings_from_document
-from proxy.core.snapshot import build_snapshot
+from proxy.core.snapshot import NO_ROUTE_ID, build_snapshot
 from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.exchange import serve
 from proxy.dataplane.runtime import Pools, Runtime
@@ -35,6 +36,7 @@ from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.downstream import ClientConnection
 from proxy.wire.fiber import Fiber
+from proxy.wire.outbox import Outbox
 from proxy.wire.tasks import spawn
 
 SWEEP_SECONDS = 0.1
@@ -54,13 +56,16 @@ class Worker:
     def __init__(self, runtime_dir: Path, index: int) -> None:
         self._dir = runtime_dir
         self._index = index
-        self._pools = Pools()
+        self._outbox = Outbox(asyncio.get_running_loop())
+        self._pools = Pools(self._outbox)
         self._stats: dict[str, RouteStats] = {}
         self._servers: list[asyncio.Server] = []
         self._clients: set[ClientConnection] = set()
         self._comparator: ipc.Channel[None] | None = None
         self._over = asyncio.Event()
         self.runtime: Runtime
+        self.unrouted = self.route_stats(NO_ROUTE_ID)
+        self.id_prefix = b"%016x" % random.getrandbits(64)
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
         self.lag = 0.0  # seconds, of the last sweep
@@ -116,7 +121,7 @@ class Worker:
             self._over.set()
 
     def _make_client(self) -> ClientConnection:
-        return ClientConnection(self._opened, self._closed)
+        return ClientConnection(self._outbox, self._opened, self._closed)
 
     # -- configuration --------------------------------------------------------------------------------------------
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import httptools
 
 from proxy.core import gate
+from proxy.core.request import Request
 from proxy.errors import ExchangeError, FailureKind
 from proxy.wire.body import Body, BodyError, ChunkedBody, LengthBody
-from proxy.wire.fiber import NEVER, Fiber, late_by
+from proxy.wire.fiber import NEVER, Fiber
+from proxy.wire.outbox import Outbox, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,34 +39,20 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class _HeadParser:
     """Collects what llhttp finds in one request head."""
 
-    __slots__ = ("fields", "limit", "target")
+    __slots__ = ("fields", "target")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
         self.target = b""
-        self.limit = limit
 
     def on_url(self, url: bytes) -> None:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields.append((name, value))
-        if len(self.fields) > self.limit:
-            raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
 
 
-class RequestHead:
-    """One admitted request with the bytes of its head; ``tidy``: no white space but one blank after each colon."""
-
-    __slots__ = ("admitted", "raw", "tidy")
-
-    def __init__(self, admitted: gate.Admitted, raw: bytes, tidy: bool) -> None:
-        self.admitted = admitted
-        self.raw = raw
-        self.tidy = tidy
-
-
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Sender, asyncio.Protocol):
     """The protocol of one client connection; ``fiber`` runs its requests one after the other."""
 
     __slots__ = (
@@ -78,25 +67,29 @@ class ClientConnection(asyncio.Protocol):
         "body",
         "eof",
         "fiber",
-        "lost",
         "peer",
-        "transport",
+        "peer_bytes",
         "tunnel",
         "writable",
     )
 
-    def __init__(self, opened: Callable[[ClientConnection], None], closed: Callable[[ClientConnection], None]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        opened: Callable[[ClientConnection], None],
+        closed: Callable[[ClientConnection], None],
+    ) -> None:
+        super().__init__(outbox)
         self.fiber = Fiber()
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
         self._opened = opened
         self._closed = closed
         self.peer = ""
+        self.peer_bytes = b""
         self.body: Body | None = None
         self.tunnel: Tunnel | None = None
         self.abort_at = NEVER  # monotonic; when a closing connection is cut
         self.writable = True
         self.eof = False
-        self.lost = False
         self._buffer = b""
         self._scanned = 0
         self._parser: httptools.HttpRequestParser | None = None
@@ -110,6 +103,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # a TCP server makes transports of both directions
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
+        self.peer_bytes = self.peer.encode()
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -159,7 +153,7 @@ class ClientConnection(asyncio.Protocol):
         """Bytes came that nobody has taken yet."""
         return bool(self._buffer)
 
-    def take_head(self, max_bytes: int, max_fields: int, instance: bytes) -> RequestHead | None:
+    def take_head(self, max_bytes: int, max_fields: int, instance: bytes) -> Request | None:
         """The next request, if its head is complete; None if more bytes are needed.
 
         Raises :class:`ExchangeError` for what is not to be served; the connection must then be closed.
@@ -171,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
                 buffer = self._skip_empty_line(buffer)
             if not buffer:
                 return None
-            parsing = self._parsing = _HeadParser(max_fields)
+            parsing = self._parsing = _HeadParser()
             parser = self._parser = httptools.HttpRequestParser(parsing)
         scanned = self._scanned
         end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
@@ -186,10 +180,6 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserInvalidMethodError:
             unknown = gate.unknown_method(buffer)
             raise ExchangeError(FailureKind.METHOD_UNKNOWN if unknown else FailureKind.BAD_REQUEST) from None
-        except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, ExchangeError):
-                raise error.__context__ from None
-            raise
         except httptools.HttpParserError as error:
             raise ExchangeError(FailureKind.BAD_REQUEST, detail=str(error)) from None
         if end < 0:
@@ -200,15 +190,24 @@ class ClientConnection(asyncio.Protocol):
         self._scanned = 0
         self._parser = self._parsing = None
         fields = parsing.fields
-        tidy = not (b" \r\n" in raw or b"\t" in raw or b":  " in raw)
+        if len(fields) > max_fields:
+            raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
+        tidy = not (b" \r\n" in raw or b"\t" in raw)
         if not tidy:
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]
-        admitted = gate.admit(
-            parser.get_method().decode("latin-1"), parser.get_http_version(), parsing.target, fields, instance=instance
-        )
-        length = admitted.length
-        self.body = None if length == 0 else ChunkedBody() if length == gate.CHUNKED else LengthBody(length)
-        return RequestHead(admitted, raw, tidy)
+        method: bytes = parser.get_method()
+        at = len(method) + 1
+        if not (raw.startswith(b"/", at) and raw.startswith(b" HTTP/1.1\r\n", at + len(parsing.target))):
+            tidy = False
+            version: str = parser.get_http_version()
+        else:
+            version = "1.1"
+        request = gate.admit(method.decode(), version, parsing.target, fields, instance=instance)
+        request.raw = raw
+        request.tidy = tidy
+        if length := request.length:
+            self.body = ChunkedBody() if length == gate.CHUNKED else LengthBody(length)
+        return request
 
     def _skip_empty_line(self, buffer: bytes) -> bytes:
         """One empty line before a request is forgiven (RFC 9112 section 2.2)."""
@@ -255,15 +254,17 @@ class ClientConnection(asyncio.Protocol):
         self._read_on()
         return rest
 
-    def write(self, data: bytes) -> None:
-        """Send; without effect on a lost connection."""
+    def write_eof(self) -> None:
+        """Tell the client that nothing more will come, after everything written."""
         if not self.lost:
-            self.transport.write(data)
+            self.flush()
+            self.transport.write_eof()
 
     def close(self) -> None:
         """Close when everything written has been sent; the sweep cuts a client that does not take it."""
         if not self.lost:
-            self.abort_at = late_by(CLOSE_SECONDS)
+            self.abort_at = monotonic() + CLOSE_SECONDS
+            self.flush()
             self.transport.close()
 
     def abort(self, reset: bool = False) -> None:
@@ -274,6 +275,7 @@ class ClientConnection(asyncio.Protocol):
             sock = self.transport.get_extra_info("socket")
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.flush()
             self.transport.close()
         else:
             self.transport.abort()

@@ -16,17 +16,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Coroutine, Generator
-from time import monotonic
 from typing import Any
 
 from proxy.errors import ExchangeError, FailureKind, Seen
 
 NEVER = float("inf")
-
-
-@types.coroutine
-def _suspend() -> Generator[None, None, None]:
-    yield
 
 
 class Fiber:
@@ -61,10 +55,19 @@ class Fiber:
 
     def wake(self) -> None:
         """Something may have changed. Resumes the coroutine now, or when it parks next if it is running."""
+        coroutine = self._coroutine
         if self.running:
             self._again = True
-        elif self._coroutine is not None:
-            self._step(None)
+        elif coroutine is not None:  # what _step does, without its call: this is the way of every request
+            self.running = True
+            try:
+                coroutine.send(None)
+            except StopIteration:
+                self._end(None)
+            except BaseException as error:  # noqa: BLE001 - handed on: `ended` decides what it means
+                self._end(error)
+            else:
+                self.running = False
 
     def sweep(self, now: float) -> None:
         """Resume a coroutine that waits longer than it wanted to, with the failure that it named, if any."""
@@ -77,8 +80,9 @@ class Fiber:
         if self._coroutine is not None and not self.running:
             self._step(failure)
 
-    async def park(self, deadline: float = NEVER, late: FailureKind | None = None) -> None:
-        """Wait for the next :meth:`wake`.
+    @types.coroutine
+    def park(self, deadline: float = NEVER, late: FailureKind | None = None) -> Generator[None, None, None]:
+        """Wait for the next :meth:`wake`; to be awaited.
 
         After ``deadline`` raises :class:`ExchangeError` of kind ``late``; without ``late`` it just returns.
         """
@@ -87,7 +91,7 @@ class Fiber:
             return
         self.deadline = deadline
         self._late = late
-        await _suspend()
+        yield
         self.deadline = NEVER
 
     def _step(self, failure: BaseException | None) -> None:
@@ -114,8 +118,3 @@ class Fiber:
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(error)
-
-
-def late_by(seconds: float) -> float:
-    """The deadline ``seconds`` from now."""
-    return monotonic() + seconds

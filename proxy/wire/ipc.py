@@ -60,7 +60,7 @@ class Channel(Generic[M]):
         """Wait until the peer has taken what was sent, at most ``seconds``."""
         by = asyncio.get_running_loop().time() + seconds
         while self.backlog and not self._writer.is_closing() and asyncio.get_running_loop().time() < by:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a transport tells of an empty buffer to its protocol only
+            await asyncio.sleep(0.01)
 
     def close(self) -> None:
         """Close; what is queued is still sent if the peer reads."""

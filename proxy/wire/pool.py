@@ -21,6 +21,7 @@ from proxy.wire.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from proxy.wire.fiber import Fiber
+    from proxy.wire.outbox import Outbox
 
 IDLE_SECONDS = 4.0
 
@@ -28,9 +29,10 @@ IDLE_SECONDS = 4.0
 class Pool:
     """Connections to ``url`` (``http://host:port``). ``max_idle`` of them are kept; the rest is closed when free."""
 
-    def __init__(self, url: str, max_idle: int) -> None:
+    def __init__(self, url: str, max_idle: int, outbox: Outbox) -> None:
         parts = urlsplit(url)
         self.url = url
+        self.outbox = outbox
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None

@@ -70,15 +70,13 @@ class Tunnel:
     def client_ended(self) -> None:
         """The client sends no more."""
         self._client_done = True
-        if not self._upstream.lost:
-            self._upstream.transport.write_eof()
+        self._upstream.write_eof()
         self._settle()
 
     def upstream_ended(self) -> None:
         """The upstream sends no more."""
         self._upstream_done = True
-        if not self._client.lost:
-            self._client.transport.write_eof()
+        self._client.write_eof()
         self._settle()
 
     def client_lost(self) -> None:
@@ -95,6 +93,7 @@ class Tunnel:
             self.over = True
             self._client.close()
             if not self._upstream.lost:
+                self._upstream.flush()
                 self._upstream.transport.close()
             self._client.fiber.wake()
 

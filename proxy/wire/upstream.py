@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from typing import TYPE_CHECKING
 
 import httptools
 
-from proxy.core.fields import Kind, classify, connection_tokens
+from proxy.core.fields import (
+    NEVER_NAMED_IN_CONNECTION,
+    TO_CLIENT_DROPPED,
+    Kind,
+    classify,
+    connection_tokens,
+    known,
+)
 from proxy.core.gate import CHUNKED
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.body import Body, BodyError, ChunkedBody, CloseBody, LengthBody
 from proxy.wire.downstream import READ_MARK_BYTES
+from proxy.wire.outbox import Sender
 
 if TYPE_CHECKING:
     from proxy.wire.fiber import Fiber
@@ -32,54 +39,51 @@ MAX_INTERIM_ANSWERS = 16
 """1xx answers before the final one; more is an attack or a bug."""
 RESCUE_BYTES = 64 * 1024
 
-_CARE = int(Kind.TRANSFER | Kind.CONNECTION | Kind.LENGTH)
+_TRANSFER, _CONNECTION, _LENGTH = Kind.TRANSFER, Kind.CONNECTION, Kind.LENGTH
+_VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_BODY = (204, 304)
-_STATUS_CLASS = re.compile(rb"HTTP/1\.[01] [1-9]")
 
 
 class _HeadParser:
     """Collects what llhttp finds in one answer's head."""
 
-    __slots__ = ("fields", "reason")
+    __slots__ = ("fields",)
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
-        self.reason = b""
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields.append((name, value))
-        if len(self.fields) > MAX_FIELDS:
-            raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, "too many fields")
 
 
 class ResponseHead:
-    """The head of one answer; ``length`` is bytes, CHUNKED, or None if the body ends with the connection."""
+    """The head of one answer.
 
-    __slots__ = ("fields", "has_date", "kinds", "length", "raw", "reason", "status")
+    ``length`` is bytes, CHUNKED, or None if the body ends with the connection; ``hidden`` are the fields that the
+    client is not to see.
+    """
+
+    __slots__ = ("fields", "hidden", "kinds", "length", "raw", "status")
 
     def __init__(
         self,
         status: int,
-        reason: bytes,
         fields: list[tuple[bytes, bytes]],
         raw: bytes,
         kinds: int,
         length: int | None,
-        has_date: bool,
+        hidden: list[tuple[bytes, bytes]],
     ) -> None:
         self.status = status
-        self.reason = reason
         self.fields = fields
         self.raw = raw
         self.kinds = kinds
         self.length = length
-        self.has_date = has_date
+        self.hidden = hidden
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Sender, asyncio.Protocol):
     """The protocol of one upstream connection; ``owner`` is the fiber that is served by it now."""
 
     __slots__ = (
@@ -95,31 +99,23 @@ class UpstreamConnection(asyncio.Protocol):
         "heard",
         "idle_since",
         "interims",
-        "lost",
         "owner",
         "pool",
-        "transport",
         "tunnel",
         "used",
         "writable",
     )
 
     def __init__(self, pool: Pool) -> None:
+        super().__init__(pool.outbox)
         self.pool = pool
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
         self.owner: Fiber | None = None
         self.tunnel: Tunnel | None = None
         self.used = False  # has carried a request before
         self.idle_since = 0.0
-        self.lost = False
         self.eof = False
         self.writable = True
         self._duplicate = -1
-        self._reset()
-        self._buffer = b""
-        self._paused = False
-
-    def _reset(self) -> None:
         self.body: Body | None = None
         self.heard = False  # any byte of the current answer came
         self.interims = 0
@@ -127,6 +123,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._parsing: _HeadParser | None = None
         self._scanned = 0
         self._reusable = False
+        self._buffer = b""
+        self._paused = False
 
     # -- callbacks ----------------------------------------------------------------------------------------------
 
@@ -187,10 +185,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     # -- for the owner ------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Send; without effect on a lost connection."""
+    def write_eof(self) -> None:
+        """Tell the upstream that nothing more will come, after everything written."""
         if not self.lost:
-            self.transport.write(data)
+            self.flush()
+            self.transport.write_eof()
 
     def keep_for_rescue(self) -> None:
         """Call before a body is streamed.
@@ -216,6 +215,10 @@ class UpstreamConnection(asyncio.Protocol):
         finally:
             os.close(descriptor)
 
+    def interim_pending(self) -> bool:
+        """What has come is (the beginning of) a 1xx answer, or too little to tell."""
+        return self._buffer[:10] in _INTERIM or len(self._buffer) < len(_INTERIM[0])
+
     def take_head(self, method: str) -> ResponseHead | None:
         """The next head (also a 1xx one), if it is complete; None if more bytes are needed.
 
@@ -237,10 +240,6 @@ class UpstreamConnection(asyncio.Protocol):
             parser.feed_data(buffer[scanned:stop])
         except httptools.HttpParserUpgrade:
             pass
-        except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, ExchangeError):
-                raise error.__context__ from None
-            raise
         except httptools.HttpParserError as error:
             raise self._invalid(str(error)) from None
         if end < 0:
@@ -250,53 +249,58 @@ class UpstreamConnection(asyncio.Protocol):
         self._buffer = buffer[stop:]
         self._scanned = 0
         self._parser = self._parsing = None
-        if not _STATUS_CLASS.match(raw):
-            raise self._invalid("status")
-        return self._head(parser, parsing, raw, method)
+        return self._head(parser, parsing.fields, raw, method)
 
     def _head(
-        self, parser: httptools.HttpResponseParser, parsing: _HeadParser, raw: bytes, method: str
+        self, parser: httptools.HttpResponseParser, fields: list[tuple[bytes, bytes]], raw: bytes, method: str
     ) -> ResponseHead:
         status: int = parser.get_status_code()
-        fields = parsing.fields
-        if b" \r\n" in raw or b"\t" in raw:
-            fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+        if status < 100 or len(fields) > MAX_FIELDS or not raw.startswith(_VERSIONS):
+            raise self._invalid("version, status or number of fields")
         kinds = 0
         length: int | None = None
-        has_date = False
-        close = raw.startswith(b"HTTP/1.0")
-        for name, value in fields:
-            low, kind = classify(name)
-            kinds |= kind
-            if kind & _CARE:
-                if kind == Kind.LENGTH:
-                    length = int(value)
-                elif kind == Kind.TRANSFER:
-                    if length is not None or value.lower() != b"chunked":
-                        raise self._invalid("transfer coding")
-                    length = CHUNKED
-                elif b"close" in connection_tokens(value):
-                    close = True
-            elif low == b"date":
-                has_date = True
+        keep = raw.startswith(b"HTTP/1.1")
+        hidden: list[tuple[bytes, bytes]] = []
+        for field in fields:
+            name, value = field
+            kind = (known.get(name) or classify(name))[1]
+            if kind:
+                kinds |= kind
+                if kind == _LENGTH:
+                    length = int(value)  # llhttp has checked the digits
+                elif kind & TO_CLIENT_DROPPED:
+                    hidden.append(field)
+                    if kind == _CONNECTION and value != b"keep-alive":
+                        tokens = connection_tokens(value)
+                        keep = keep and b"close" not in tokens
+                        if named := tokens - NEVER_NAMED_IN_CONNECTION:
+                            hidden += [field for field in fields if field[0].lower() in named]
+        if kinds & _TRANSFER:
+            length = self._chunked(fields)
         if status < 200:
             self.interims += 1
             if self.interims > MAX_INTERIM_ANSWERS:
                 raise self._invalid("too many interim answers")
-            return ResponseHead(status, parsing.reason, fields, raw, kinds, 0, has_date)
+            return ResponseHead(status, fields, raw, kinds, 0, hidden)
         if method == "HEAD" or status in _NO_BODY:
-            self.body = None
-            declared = 0
+            length = 0
         elif length == CHUNKED:
-            self.body, declared = ChunkedBody(), CHUNKED
+            self.body = ChunkedBody()
         elif length is None:
-            self.body, declared = CloseBody(), None
-            if self.eof and not self._buffer:
-                self.body.done = True
-        else:
-            self.body, declared = (LengthBody(length) if length else None), length
-        self._reusable = not close and declared is not None
-        return ResponseHead(status, parsing.reason, fields, raw, kinds, declared, has_date)
+            self.body = CloseBody()
+            self.body.done = self.eof and not self._buffer
+            keep = False
+        elif length:
+            self.body = LengthBody(length)
+        self._reusable = keep
+        return ResponseHead(status, fields, raw, kinds, length, hidden)
+
+    def _chunked(self, fields: list[tuple[bytes, bytes]]) -> int:
+        """CHUNKED, if that is the one transfer coding; llhttp has refused it beside a Content-Length."""
+        codings = [value.strip().lower() for name, value in fields if name.lower() == b"transfer-encoding"]
+        if codings != [b"chunked"]:
+            raise self._invalid("transfer coding")
+        return CHUNKED
 
     def take_body(self) -> bytes:
         """What has come of the answer's body, decoded; b"" if nothing has.
@@ -313,7 +317,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._paused and not self.lost:
             self._paused = False
             self.transport.resume_reading()
-        if isinstance(body, CloseBody) and self.eof:
+        if body.done:
+            if type(body) is LengthBody:  # a chunked one still holds its trailers
+                self.body = None
+        elif self.eof and isinstance(body, CloseBody):
             body.done = True
         return piece
 
@@ -346,15 +353,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     def release(self) -> None:
         """The owner is done: back to the pool if the answer ended where it said, else closed."""
-        reusable = (
-            self._reusable and self.body_done and not self._buffer and not self.eof and not self.lost and self.writable
-        )
-        if not reusable or self._paused:
+        if (
+            not self._reusable
+            or self._buffer
+            or self._paused
+            or self.eof
+            or self.lost
+            or not self.writable
+            or not self.body_done
+        ):
             self.discard()
             return
         self.owner = None
-        self._drop_duplicate()
-        self._reset()
+        if self._duplicate >= 0:
+            self._drop_duplicate()
+        self.body = None
+        self.heard = self._reusable = False
+        self.interims = 0
         self.used = True
         self.pool.put(self)
 
