@@ -24,6 +24,7 @@ from proxy.core.request import Request
 
 _TO_UPSTREAM_DROPPED = TO_CLIENT_DROPPED | Kind.LENGTH | Kind.HOST | Kind.TWIN
 
+_ZERO = ord("0")
 _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -60,7 +61,7 @@ def client_head(raw: bytes, hidden: list[tuple[bytes, bytes]], *, chunked: bool,
     ``raw`` is the head as the upstream sent it, already checked by llhttp; ``hidden`` are the fields to leave out;
     ``chunked`` adds Transfer-Encoding; ``extra`` are our lines (Connection, Date, ...).
     """
-    if raw.startswith(b"HTTP/1.0"):
+    if raw[7] == _ZERO:
         raw = b"HTTP/1.1" + raw[8:]
     for name, value in hidden:
         raw = _cut(raw, name, value)
@@ -71,9 +72,9 @@ def client_head(raw: bytes, hidden: list[tuple[bytes, bytes]], *, chunked: bool,
 
 def _cut(raw: bytes, name: bytes, value: bytes) -> bytes:
     """``raw`` without the first line ``name: value``, whatever white space stands around the value."""
-    line = b"\r\n%b: %b\r\n" % (name, value)
-    if line in raw:
-        return raw.replace(line, b"\r\n", 1)
+    without = raw.replace(b"\r\n%b: %b\r\n" % (name, value), b"\r\n", 1)
+    if len(without) != len(raw):
+        return without
     begin = raw.lower().index(b"\r\n%b:" % name.lower())
     return raw[:begin] + raw[raw.index(b"\r\n", begin + 2) :]
 

@@ -15,8 +15,8 @@ step is marked in :meth:`Exchange.run`:
 
 from __future__ import annotations
 
-import random
 import re
+from random import getrandbits, random
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -54,16 +54,15 @@ async def serve(client: ClientConnection, worker: Worker) -> None:
     """Run a client connection from its first byte to its end."""
     first = True
     while True:
-        runtime = worker.runtime
         try:
-            request = await _next_head(client, worker, runtime, first=first)
+            request = await _next_head(client, worker, first=first)
         except ExchangeError as failure:
             await _refuse(client, worker, failure)
             return
         if request is None:
             client.close()
             return
-        exchange = Exchange(client, worker, runtime, request)
+        exchange = Exchange(client, worker, worker.runtime, request)
         await exchange.run()
         keep, first = exchange.keep, False
         linger = not client.body_done
@@ -74,15 +73,17 @@ async def serve(client: ClientConnection, worker: Worker) -> None:
         client.body = None
 
 
-async def _next_head(client: ClientConnection, worker: Worker, runtime: Runtime, *, first: bool) -> Request | None:
+async def _next_head(client: ClientConnection, worker: Worker, *, first: bool) -> Request | None:
     """Step 1. The next request; None when there is to be none."""
-    clocks, limits = runtime.clocks, runtime.limits
+    clocks = worker.runtime.clocks
     by = monotonic() + (clocks.head if first else clocks.keep_alive)
     begun = False
     while True:
         if client.lost:
             return None
         if client.pending:
+            runtime = worker.runtime  # not the one of before the wait: it may be an old one by now
+            limits = runtime.limits
             request = client.take_head(limits.head, limits.fields, runtime.instance)
             if request is not None:
                 return request
@@ -105,7 +106,7 @@ async def _refuse(client: ClientConnection, worker: Worker, failure: ExchangeErr
     count(worker.refused, kind.value)
     client.discard()
     if CONSEQUENCES[kind].status:
-        request_id = f"{random.getrandbits(128):032x}"
+        request_id = f"{getrandbits(128):032x}"
         log_line(
             "info", "request-refused", reason=kind.value, detail=failure.detail, peer=client.peer, request_id=request_id
         )
@@ -165,7 +166,7 @@ class Exchange:
             trusted = runtime.trusts_any and runtime.trusts(self.client.peer)
             our_lines = self._trusted_lines() if trusted else self._our_lines()
             # 2. decide
-            decision = self.decision = decide(runtime.snapshot, request, random.random)
+            decision = self.decision = decide(runtime.snapshot, request, random)
             plan = decision.plan
             if plan is not None:
                 self.stats = worker.route_stats(decision.route_id)
@@ -200,11 +201,11 @@ class Exchange:
 
     def _our_lines(self) -> bytes:
         """Via, X-Forwarded-*, X-Request-ID, traceparent: what an upstream may believe, whatever the client said."""
-        number = random.getrandbits(64) | 1
-        self.request_id = request_id = b"%b%016x" % (self._worker.id_prefix, number)
+        number = b"%016x" % (getrandbits(64) | 1)
+        self.request_id = request_id = self._worker.id_prefix + number
         return (
             b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: %b\r\n"
-            b"X-Request-ID: %b\r\ntraceparent: 00-%b-%016x-00\r\n"
+            b"X-Request-ID: %b\r\ntraceparent: 00-%b-%b-00\r\n"
         ) % (
             self.runtime.via,
             self.client.peer_bytes,
@@ -217,8 +218,8 @@ class Exchange:
     def _trusted_lines(self) -> bytes:
         """The same behind a trusted proxy: what it said stays, what is missing is added."""
         lower = self.request.lower
-        number = random.getrandbits(64) | 1
-        made = b"%b%016x" % (self._worker.id_prefix, number)
+        number = b"%016x" % (getrandbits(64) | 1)
+        made = self._worker.id_prefix + number
         lines = [self.runtime.via, b"X-Forwarded-For: %b\r\n" % self.client.peer_bytes]
         if b"x-forwarded-proto" not in lower:
             lines.append(b"X-Forwarded-Proto: http\r\n")
@@ -229,7 +230,7 @@ class Exchange:
         if not given:
             lines.append(b"X-Request-ID: %b\r\n" % made)
         if b"traceparent" not in lower:
-            lines.append(b"traceparent: 00-%b-%016x-00\r\n" % (made, number))
+            lines.append(b"traceparent: 00-%b-%b-00\r\n" % (made, number))
         return b"".join(lines)
 
     def _expose(self) -> None:

@@ -296,7 +296,7 @@ def equal(one: Side, other: Side, headers: tuple[bytes, ...]) -> bool:
         return False
     if one.pieces != other.pieces and b"".join(one.pieces) != b"".join(other.pieces):
         return False
-    return _chosen(one.fields, headers) == _chosen(other.fields, headers)
+    return one.fields == other.fields or _chosen(one.fields, headers) == _chosen(other.fields, headers)
 
 
 def _chosen(fields: Fields, headers: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:

@@ -40,7 +40,6 @@ MAX_INTERIM_ANSWERS = 16
 RESCUE_BYTES = 64 * 1024
 
 _TRANSFER, _CONNECTION, _LENGTH = Kind.TRANSFER, Kind.CONNECTION, Kind.LENGTH
-_VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_BODY = (204, 304)
 
@@ -94,6 +93,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         "_paused",
         "_reusable",
         "_scanned",
+        "_whole",
         "body",
         "eof",
         "heard",
@@ -123,6 +123,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self._parsing: _HeadParser | None = None
         self._scanned = 0
         self._reusable = False
+        self._whole = False  # the buffer holds exactly the body
         self._buffer = b""
         self._paused = False
 
@@ -255,11 +256,11 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self, parser: httptools.HttpResponseParser, fields: list[tuple[bytes, bytes]], raw: bytes, method: str
     ) -> ResponseHead:
         status: int = parser.get_status_code()
-        if status < 100 or len(fields) > MAX_FIELDS or not raw.startswith(_VERSIONS):
+        keep = raw.startswith(b"HTTP/1.1 ")
+        if status < 100 or len(fields) > MAX_FIELDS or not (keep or raw.startswith(b"HTTP/1.0 ")):
             raise self._invalid("version, status or number of fields")
         kinds = 0
         length: int | None = None
-        keep = raw.startswith(b"HTTP/1.1")
         hidden: list[tuple[bytes, bytes]] = []
         for field in fields:
             name, value = field
@@ -291,7 +292,10 @@ class UpstreamConnection(Sender, asyncio.Protocol):
             self.body.done = self.eof and not self._buffer
             keep = False
         elif length:
-            self.body = LengthBody(length)
+            if length == len(self._buffer):
+                self._whole = True  # nothing to count: take_body hands it over
+            else:
+                self.body = LengthBody(length)
         self._reusable = keep
         return ResponseHead(status, fields, raw, kinds, length, hidden)
 
@@ -308,7 +312,13 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         Raises :class:`ExchangeError` of kind TRUNCATED if its framing is broken.
         """
         body = self.body
-        if body is None or not self._buffer:
+        if body is None:
+            if not self._whole:
+                return b""
+            self._whole = False
+            piece, self._buffer = self._buffer, b""
+            return piece
+        if not self._buffer:
             return b""
         try:
             piece, self._buffer = body.take(self._buffer)
@@ -332,7 +342,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
     @property
     def body_done(self) -> bool:
         """The answer has been taken whole."""
-        return self.body is None or self.body.done
+        return not self._whole if self.body is None else self.body.done
 
     @property
     def ended(self) -> bool:
