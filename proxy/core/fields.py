@@ -53,9 +53,6 @@ _BY_NAME: dict[bytes, int] = {
     b"tracestate": Kind.FORWARDED,
 }
 
-PLAIN = Kind.HOST | Kind.LENGTH | Kind.DATE
-"""A head whose fields are all of these kinds can be passed on as it stands."""
-
 TO_CLIENT_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN
 """Kinds of fields of an answer that its client is not to see."""
 

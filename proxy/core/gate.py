@@ -24,7 +24,8 @@ MAX_LENGTH_BYTES = 2**63 - 1
 _HOST_KIND, _TRANSFER_KIND, _CONNECTION_KIND = Kind.HOST, Kind.TRANSFER, Kind.CONNECTION
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+=%-]+)(?::\d{0,5})?")
-_DIGITS = re.compile(rb"[0-9]{1,19}")
+_DIGITS = re.compile(rb"0|[1-9][0-9]{0,18}")
+_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 _NEEDS_CARE = Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.LENGTH
@@ -40,10 +41,10 @@ def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, by
     ``fields`` are the parsed fields in order; ``instance`` is our own name in Via. Raises :class:`ExchangeError` with
     the failure to answer with.
     """
-    if version not in ("1.1", "1.0"):
+    if version != "1.1" and version != "1.0":
         raise _refuse(f"version {version}", FailureKind.VERSION_UNKNOWN)
     lower, kinds, hosts, transfers = _survey(fields)
-    if method in ("CONNECT", "TRACE"):
+    if method in _REFUSED_METHODS:
         raise _refuse(method, FailureKind.METHOD_REFUSED)
 
     # 1. the target, and with it the authority

@@ -12,17 +12,14 @@ from __future__ import annotations
 from proxy.core.fields import (
     FORBIDDEN_IN_TRAILERS,
     NEVER_NAMED_IN_CONNECTION,
-    PLAIN,
-    TO_CLIENT_DROPPED,
     Kind,
     classify,
     connection_tokens,
     known,
 )
-from proxy.core.gate import CHUNKED
 from proxy.core.request import Request
 
-_TO_UPSTREAM_DROPPED = TO_CLIENT_DROPPED | Kind.LENGTH | Kind.HOST | Kind.TWIN
+_TO_UPSTREAM_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.BANYAN | Kind.TWIN
 
 _ZERO = ord("0")
 _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
@@ -34,24 +31,25 @@ def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:
     ``extra`` are our own lines (Via, X-Forwarded-*, ids), each ending in CRLF. Fields that tell about the client are
     kept only if the peer is ``trusted``.
     """
-    kinds = request.kinds
-    if request.tidy and not kinds & ~PLAIN:
-        return request.raw[:-2] + extra
-    dropped = _TO_UPSTREAM_DROPPED | (0 if trusted else Kind.FORWARDED)
-    named = _named_in_connection(request.lower.get(b"connection"))
-    method, target, host = request.method.encode(), request.target, request.lower.get(b"host", b"")
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, host)]
-    for name, value in request.fields:
-        low, kind = known.get(name) or classify(name)
-        if not (kind & dropped or low in named):
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if request.length == CHUNKED:
-        lines.append(_CHUNKED_LINE)
-    elif kinds & Kind.LENGTH:
-        lines.append(b"Content-Length: %d\r\n" % request.length)
-    if request.upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade)
-    lines.append(extra)
+    dropped = _TO_UPSTREAM_DROPPED if trusted else _TO_UPSTREAM_DROPPED | Kind.FORWARDED
+    raw = request.raw if request.tidy else _anew(request)
+    if request.kinds & dropped:
+        named = _named_in_connection(request.lower.get(b"connection"))
+        for name, value in request.fields:
+            low, kind = known.get(name) or classify(name)
+            if kind & dropped or low in named:
+                raw = _cut(raw, name, value)
+        if request.upgrade:
+            extra = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (request.upgrade, extra)
+    return raw[:-2] + extra
+
+
+def _anew(request: Request) -> bytes:
+    """A head of the same meaning, as we would have written it."""
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)]
+    lines.append(b"Host: %b\r\n" % request.lower.get(b"host", b""))
+    lines += [b"%b: %b\r\n" % field for field in request.fields if field[0].lower() != b"host"]
+    lines.append(b"\r\n")
     return b"".join(lines)
 
 

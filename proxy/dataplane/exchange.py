@@ -55,7 +55,15 @@ async def serve(client: ClientConnection, worker: Worker) -> None:
     first = True
     while True:
         try:
-            request = await _next_head(client, worker, first=first)
+            request = None
+            if not (first or client.pending or client.eof or worker.closing):
+                # the way of every request but the first, without the coroutine
+                await client.fiber.park(monotonic() + worker.runtime.clocks.keep_alive)
+                if client.pending:
+                    runtime = worker.runtime
+                    request = client.take_head(runtime.limits.head, runtime.limits.fields, runtime.instance)
+            if request is None:
+                request = await _next_head(client, worker, first=first)
         except ExchangeError as failure:
             await _refuse(client, worker, failure)
             return
@@ -312,19 +320,19 @@ class Exchange:
         """Steps 4 and 6 with one upstream."""
         if not self._total:
             self._total = upstream.timeouts.total
-        stats, begun = self.stats, monotonic()
+        begun = monotonic() if mark else self.started
         try:
             connection, head = await ask(self, upstream, mark, reserve)
         except ExchangeError as failure:
             if CONSEQUENCES[failure.kind].party is Party.UPSTREAM:
-                stats.failed(upstream.name, failure.kind.value)
+                self.stats.failed(upstream.name, failure.kind.value)
             raise
         first_byte = monotonic() - begun
         outcome = "ok"
         if head.status >= 500:
             outcome = _BAD_STATUS
             if falls_back and self._may_fall_back("5xx", Seen.MAYBE_SEEN):
-                stats.answered(upstream.name, outcome, first_byte)
+                self.stats.answered(upstream.name, outcome, first_byte)
                 connection.take_body()  # a short one is at hand, and the connection stays usable
                 connection.release()
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(head.status))
@@ -338,12 +346,12 @@ class Exchange:
         except ExchangeError as failure:
             connection.discard()
             if CONSEQUENCES[failure.kind].party is Party.UPSTREAM:
-                stats.failed(upstream.name, failure.kind.value)
+                self.stats.failed(upstream.name, failure.kind.value)
             raise
         except BaseException:
             connection.discard()
             raise
-        stats.answered(upstream.name, outcome, first_byte)
+        self.stats.answered(upstream.name, outcome, first_byte)
 
     def _failed(self, failure: ExchangeError) -> None:
         """Answer a failure if nothing was sent yet, else cut the client off."""

@@ -101,7 +101,7 @@ class RequestBody:
         return data
 
 
-async def ask(
+async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts it would only be longer
     exchange: Exchange, upstream: UpstreamRuntime, mark: bytes, reserve: float
 ) -> tuple[UpstreamConnection, ResponseHead]:
     """Send the request to ``upstream`` and wait for the head of its final answer.

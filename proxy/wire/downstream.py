@@ -33,6 +33,7 @@ READ_MARK_BYTES = 256 * 1024
 CLOSE_SECONDS = 60.0
 """How long a closed connection may take to swallow what was written before."""
 
+_SPACE = 0x20
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -153,28 +154,33 @@ class ClientConnection(Sender, asyncio.Protocol):
         """Bytes came that nobody has taken yet."""
         return bool(self._buffer)
 
-    def take_head(self, max_bytes: int, max_fields: int, instance: bytes) -> Request | None:
+    def take_head(  # noqa: C901 - one way in for every head, whole or in pieces
+        self, max_bytes: int, max_fields: int, instance: bytes
+    ) -> Request | None:
         """The next request, if its head is complete; None if more bytes are needed.
 
         Raises :class:`ExchangeError` for what is not to be served; the connection must then be closed.
         """
         buffer = self._buffer
-        parser, parsing = self._parser, self._parsing
+        parser, parsing, scanned = self._parser, self._parsing, self._scanned
         if parser is None or parsing is None:
-            if buffer[:1] in (b"\r", b"\n"):
+            if buffer[0] < _SPACE:
                 buffer = self._skip_empty_line(buffer)
-            if not buffer:
-                return None
-            parsing = self._parsing = _HeadParser()
-            parser = self._parser = httptools.HttpRequestParser(parsing)
-        scanned = self._scanned
+                if not buffer:
+                    return None
+            parsing = _HeadParser()
+            parser = httptools.HttpRequestParser(parsing)
+        size = len(buffer)
+        if scanned == size:
+            return None
         end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
-        stop = end + 4 if end >= 0 else len(buffer)
+        stop = end + 4 if end >= 0 else size
         if stop > max_bytes:
             line = buffer.find(b"\r\n", 0, max_bytes)
             raise ExchangeError(FailureKind.TARGET_TOO_LONG if line < 0 else FailureKind.HEAD_TOO_LARGE)
+        raw = buffer if stop == size else buffer[:stop]
         try:
-            parser.feed_data(buffer[scanned:stop] if scanned or stop != len(buffer) else buffer)
+            parser.feed_data(raw[scanned:] if scanned else raw)
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserInvalidMethodError:
@@ -183,13 +189,12 @@ class ClientConnection(Sender, asyncio.Protocol):
         except httptools.HttpParserError as error:
             raise ExchangeError(FailureKind.BAD_REQUEST, detail=str(error)) from None
         if end < 0:
-            self._scanned = stop
+            self._parser, self._parsing, self._scanned = parser, parsing, stop
             return None
-        raw = buffer if stop == len(buffer) else buffer[:stop]
-        self._buffer = buffer[stop:] if stop != len(buffer) else b""
-        self._scanned = 0
-        self._parser = self._parsing = None
-        fields = parsing.fields
+        self._buffer = buffer[stop:] if stop != size else b""
+        if scanned:
+            self._parser, self._parsing, self._scanned = None, None, 0
+        fields, target = parsing.fields, parsing.target
         if len(fields) > max_fields:
             raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
         tidy = not (b" \r\n" in raw or b"\t" in raw)
@@ -197,12 +202,11 @@ class ClientConnection(Sender, asyncio.Protocol):
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]
         method: bytes = parser.get_method()
         at = len(method) + 1
-        if not (raw.startswith(b"/", at) and raw.startswith(b" HTTP/1.1\r\n", at + len(parsing.target))):
+        version: str = "1.1"
+        if not (raw.startswith(b" HTTP/1.1\r\n", at + len(target)) and target.startswith(b"/")):
             tidy = False
-            version: str = parser.get_http_version()
-        else:
-            version = "1.1"
-        request = gate.admit(method.decode(), version, parsing.target, fields, instance=instance)
+            version = parser.get_http_version()
+        request = gate.admit(method.decode(), version, target, fields, instance=instance)
         request.raw = raw
         request.tidy = tidy
         if length := request.length:

@@ -237,8 +237,9 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         stop = end + 4 if end >= 0 else len(buffer)
         if stop > MAX_HEAD_BYTES:
             raise self._invalid("head too large")
+        raw = buffer[:stop]
         try:
-            parser.feed_data(buffer[scanned:stop])
+            parser.feed_data(raw[scanned:] if scanned else raw)
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
@@ -246,13 +247,12 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         if end < 0:
             self._scanned = stop
             return None
-        raw = buffer[:stop]
         self._buffer = buffer[stop:]
         self._scanned = 0
         self._parser = self._parsing = None
         return self._head(parser, parsing.fields, raw, method)
 
-    def _head(
+    def _head(  # noqa: C901 - one pass over the fields, on the path of every answer
         self, parser: httptools.HttpResponseParser, fields: list[tuple[bytes, bytes]], raw: bytes, method: str
     ) -> ResponseHead:
         status: int = parser.get_status_code()
