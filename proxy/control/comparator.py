@@ -132,19 +132,14 @@ class Comparator:
         self._writer: DiffWriter | None = None
 
     async def run(self) -> int:
-        """Compare until told to stop (SIGTERM, Drain, or the supervisor is gone). Returns the exit code."""
+        """Compare until told to stop (Drain, or the supervisor is gone). Returns the exit code."""
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C is for the supervisor
+        for number in (signal.SIGINT, signal.SIGTERM):  # what reaches the whole group is for the supervisor to act on
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
         supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Drain)
         supervisor.send(Hello("comparator", self._index, os.getpid()))
-        first = spawn(self._first_snapshot(supervisor), "first snapshot")
-        stopped = spawn(_wait(stop), "stop")
-        await asyncio.wait({first, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not first.done() or not first.result() or self._judge is None or self._writer is None:
-            first.cancel()
-            return 0 if stop.is_set() else 1
+        if not await self._first_snapshot(supervisor) or self._judge is None or self._writer is None:
+            return 0
         path = self._dir / "comparator.sock"
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
@@ -261,10 +256,6 @@ class Comparator:
             store_dropped={**lost, **(self._writer.losses() if self._writer else {})},
             queued=len(self._queue),
         )
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _tell(event: str, text: str) -> None:

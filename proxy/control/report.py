@@ -72,6 +72,7 @@ class RouteReport(msgspec.Struct):
     override_reason: str
     candidate: str
     requests: int
+    only_writes: bool
     arms: dict[str, int]
     candidate_share: float | None
     errors: dict[str, int]
@@ -163,6 +164,7 @@ def _route(
         override_reason=differs.reason if differs else "",
         candidate=route.candidate or "",
         requests=requests,
+        only_writes=bool(route.match.methods) and not set(route.match.methods) & set(route.shadow.methods),
         arms=arms,
         candidate_share=arms["candidate"] / requests if requests else None,
         errors=errors,
@@ -256,13 +258,21 @@ def _bad_news(report: RouteReport) -> Advice | None:
     return None
 
 
+def _unshadowed(report: RouteReport) -> str:
+    return (
+        "its requests are writes, which are not shadowed"
+        if report.only_writes
+        else "check shadow.sample and shadow.methods"
+    )
+
+
 def _thin_news(report: RouteReport) -> Advice | None:
     if report.stage == "retired":
         return None
     judged = _judged(report)
     if not judged:
         lost = sum(report.dropped.values())
-        why = f"{lost:,} shadows were dropped" if lost else "check shadow.sample and shadow.methods"
+        why = f"{lost:,} shadows were dropped" if lost else _unshadowed(report)
         return Advice("no data", f"No data: {report.requests:,} requests, but no pair was compared; {why}.")
     if judged < ENOUGH_PAIRS:
         return Advice(

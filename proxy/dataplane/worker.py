@@ -32,6 +32,7 @@ from proxy.dataplane.runtime import Pools, Runtime
 from proxy.dataplane.stats import RouteStats, count
 from proxy.errors import FailureKind
 from proxy.messages import Drain, Hello, Pair, Ready, Snapshot, WorkerStats
+from proxy.telemetry import logs
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.downstream import ClientConnection
@@ -251,8 +252,10 @@ class Worker:
 def main() -> None:
     """The process: ``python -m proxy.dataplane.worker RUNTIME_DIR INDEX``."""
     gc.set_threshold(*GC_THRESHOLD)
+    logs.configure(f"worker-{sys.argv[2]}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(Path(sys.argv[1]), int(sys.argv[2])))
+    logs.flush()
     os._exit(code)  # what is left are idle connections of the pools; nothing needs finalising
 
 

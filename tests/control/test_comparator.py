@@ -126,7 +126,8 @@ async def test_pairs_are_judged_by_the_rules_and_recorded_without_secrets(rig: R
     assert stats.routes["orders"].incomparable == {"too-deep": 1}
     assert stats.routes["unknown-route"].verdicts == {"mismatched": 1}
     assert stats.generation == 1
-    rig.process.send_signal(signal.SIGTERM)
+    rig.process.send_signal(signal.SIGTERM)  # for the supervisor, which drains it
+    rig.channel.send(Drain(0.0, 1.0))
     assert await rig.ended() == (0, "")
     assert not any(b"hunter" in file.read_bytes() for file in rig.folder.glob("banyan.db*"))
     with closing(open_database(rig.store)) as connection:
@@ -195,7 +196,7 @@ async def test_a_store_that_is_away_costs_records_only(rig: Rig) -> None:
     while not stats.store_dropped:
         stats = await rig.stats(1)
     assert stats.store_dropped == {"store-error": 1}
-    rig.process.send_signal(signal.SIGTERM)
+    rig.channel.send(Drain(0.0, 1.0))
     code, errors = await rig.ended()
     assert code == 0
     assert [orjson.loads(line)["event"] for line in errors.splitlines()] == ["store-lost"]
@@ -207,6 +208,6 @@ async def test_it_leaves_when_the_supervisor_is_gone(rig: Rig) -> None:
     assert (await rig.ended())[0] == 0
 
 
-async def test_sigterm_before_any_configuration_ends_it(rig: Rig) -> None:
-    rig.process.send_signal(signal.SIGTERM)
+async def test_drain_before_any_configuration_ends_it(rig: Rig) -> None:
+    rig.channel.send(Drain(0.0, 1.0))
     assert (await rig.ended())[0] == 0
