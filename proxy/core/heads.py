@@ -26,7 +26,7 @@ _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 
 
 def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:
-    """The request head for an upstream, without its last empty line, so that marks can be added.
+    """The request head for an upstream, complete.
 
     ``extra`` are our own lines (Via, X-Forwarded-*, ids), each ending in CRLF. Fields that tell about the client are
     kept only if the peer is ``trusted``.
@@ -41,7 +41,12 @@ def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:
                 raw = _cut(raw, name, value)
         if request.upgrade:
             extra = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (request.upgrade, extra)
-    return raw[:-2] + extra
+    return b"%b%b\r\n" % (raw[:-2], extra)
+
+
+def marked(head: bytes, mark: bytes) -> bytes:
+    """A complete head with further lines at its end, each ending in CRLF."""
+    return b"%b%b\r\n" % (head[:-2], mark) if mark else head
 
 
 def _anew(request: Request) -> bytes:

@@ -142,7 +142,7 @@ class Exchange:
     # Defaults stand on the class: a request that needs nothing special sets few of them.
     body: RequestBody | None = None
     pairing: Pairing | None = None
-    head = b""  # for upstreams, without marks and the last empty line
+    head = b""  # for upstreams, without marks
     client_extra = b""  # our lines in the client's head
     total_at = NEVER  # monotonic; the deadline begins when the request has been sent whole
     keep = False
@@ -211,24 +211,26 @@ class Exchange:
         """Via, X-Forwarded-*, X-Request-ID, traceparent: what an upstream may believe, whatever the client said."""
         number = b"%016x" % (getrandbits(64) | 1)
         self.request_id = request_id = self._worker.id_prefix + number
-        return (
-            b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: %b\r\n"
-            b"X-Request-ID: %b\r\ntraceparent: 00-%b-%b-00\r\n"
-        ) % (
+        lines = (
             self.runtime.via,
-            self.client.peer_bytes,
+            self.client.forwarded,
             self.request.lower.get(b"host", b""),
+            b"\r\nX-Request-ID: ",
             request_id,
+            b"\r\ntraceparent: 00-",
             request_id,
+            b"-",
             number,
+            b"-00\r\n",
         )
+        return b"".join(lines)
 
     def _trusted_lines(self) -> bytes:
         """The same behind a trusted proxy: what it said stays, what is missing is added."""
         lower = self.request.lower
         number = b"%016x" % (getrandbits(64) | 1)
         made = self._worker.id_prefix + number
-        lines = [self.runtime.via, b"X-Forwarded-For: %b\r\n" % self.client.peer_bytes]
+        lines = [self.runtime.via, b"X-Forwarded-For: %b\r\n" % self.client.peer.encode()]
         if b"x-forwarded-proto" not in lower:
             lines.append(b"X-Forwarded-Proto: http\r\n")
         if b"x-forwarded-host" not in lower:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.config.model import SAFE_METHODS
 from proxy.core.fields import Kind
 from proxy.core.gate import CHUNKED
-from proxy.core.heads import client_head, trailer_lines
+from proxy.core.heads import client_head, marked, trailer_lines
 from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
@@ -119,7 +119,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             left = exchange.total_at - reserve - monotonic()
             connection = await pool.connect(fiber, max(0.001, min(upstream.timeouts.connect, left)))
         try:
-            head_bytes = b"%b%b\r\n" % (exchange.head, mark)
+            head_bytes = marked(exchange.head, mark) if mark else exchange.head
             if body is None:
                 connection.write(head_bytes)
             else:

@@ -12,6 +12,7 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from proxy.core.heads import marked
 from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.messages import Answer, Fields, Pair
@@ -140,7 +141,7 @@ class Pairing:
                 sent = (chunk(sent) if sent else b"") + last_chunk(b"")
         name = plan.candidate if decision.arm == "legacy" else plan.legacy
         upstream = exchange.runtime.upstreams[name or ""]
-        pairing = cls(exchange, worker, plan, b"%b%b\r\n%b" % (exchange.head, _MARK, sent))
+        pairing = cls(exchange, worker, plan, marked(exchange.head, _MARK) + sent)
         stats.shadows_in_flight += 1
         worker.shadows.add(pairing._fiber)
         pairing._fiber.start(pairing._ask(upstream, exchange.request.method), pairing._ended)

@@ -68,8 +68,8 @@ class ClientConnection(Sender, asyncio.Protocol):
         "body",
         "eof",
         "fiber",
+        "forwarded",
         "peer",
-        "peer_bytes",
         "tunnel",
         "writable",
     )
@@ -85,7 +85,7 @@ class ClientConnection(Sender, asyncio.Protocol):
         self._opened = opened
         self._closed = closed
         self.peer = ""
-        self.peer_bytes = b""
+        self.forwarded = b""  # the beginning of what upstreams are told of this client
         self.body: Body | None = None
         self.tunnel: Tunnel | None = None
         self.abort_at = NEVER  # monotonic; when a closing connection is cut
@@ -104,7 +104,7 @@ class ClientConnection(Sender, asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # a TCP server makes transports of both directions
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        self.peer_bytes = self.peer.encode()
+        self.forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " % self.peer.encode()
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
