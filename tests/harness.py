@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from proxy.config.model import settings_from_document
 from proxy.messages import Drain, Hello, Override, Pair, Ready, RouteCounters, Snapshot, WorkerStats
 from proxy.wire.body import ChunkedBody, chunk
 from proxy.wire.ipc import Channel
@@ -222,7 +223,7 @@ class Upstream:
         if act.data:
             data = act.data
             if request.method == b"HEAD":
-                data = data[: data.index(b"\r\n\r\n") + 4]
+                data = b"".join(data.partition(b"\r\n\r\n")[:2])
             writer.write(data)
             await writer.drain()
         match act.then:
@@ -388,6 +389,7 @@ class Worker:
         assert self._channel is not None
         self.generation += 1
         whole = {"listen": f"127.0.0.1:{self.port}", **document}
+        settings_from_document(whole)  # a mistake of the test's fails here and not in the worker
         self._channel.send(Snapshot(self.generation, json.dumps(whole).encode(), overrides or [], self.instance))
         await self._wait(lambda: self._ready >= self.generation)
         return self.generation

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from harness import Worker, running
+from harness import Upstream, Worker, plain, running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def worker() -> AsyncIterator[Worker]:
     """A worker whose configuration each test sets for itself."""
-    async with running() as made:
+    async with Upstream() as nobody, running(plain(nobody)) as made:
         yield made

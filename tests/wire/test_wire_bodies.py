@@ -215,8 +215,8 @@ async def test_an_early_refusal_reaches_a_client_that_still_uploads(worker: Work
         for _ in range(20):
             async with await worker.connect() as client:
                 answer, _ = await asyncio.gather(client.answer(), upload(client))
-                statuses.append((answer.status, answer.body, answer.get("connection")))
-        assert statuses == [(413, b"big", b"close")] * 20
+                statuses.append((answer.status, answer.body))
+        assert statuses == [(413, b"big")] * 20
 
 
 async def test_a_refusal_after_a_reset_of_the_upload_still_arrives_or_is_a_502(worker: Worker) -> None:
@@ -261,6 +261,8 @@ async def test_an_upload_that_moves_is_not_cut_because_the_answer_has_begun(work
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n")
         await client.head()
         for _ in range(15):
+            assert not client.writer.is_closing()
+            assert not client.reader.at_eof()
             client.send(b"x")
             await asyncio.sleep(0.1)
         assert await client.exactly(4) == b"from"
@@ -283,7 +285,7 @@ async def test_events_pass_one_by_one(worker: Worker) -> None:
             go.put_nowait(b"data: %d\n\n" % n)
             assert await client.exactly(14) == b"9\r\ndata: %d\n\n\r\n" % n
         go.put_nowait(b"")
-        assert await client.rest() == b"0\r\n\r\n"
+        assert await client.exactly(5) == b"0\r\n\r\n"
 
 
 async def test_a_client_that_leaves_a_stream_frees_the_upstream(worker: Worker) -> None:
@@ -310,7 +312,7 @@ async def test_a_client_that_leaves_a_stream_frees_the_upstream(worker: Worker) 
 
 
 async def test_no_descriptor_is_left_behind_by_uploads_and_failures(worker: Worker) -> None:
-    acts = [ok(), Act(then="close"), Act(then="reset"), Act(b"junk\r\n\r\n", "close"), chunked(b"x", end=b"z"), ok(status="500 No")]
+    acts = [ok(), Act(then="close"), Act(then="reset"), Act(b"junk\r\n\r\n", "close"), chunked(b"x", end=b"z\r\n"), ok(status="500 No")]
 
     async with Upstream(lambda message: acts[int(message.target[1:]) % len(acts)]) as legacy:
         await worker.apply(plain(legacy))
