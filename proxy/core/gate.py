@@ -74,9 +74,15 @@ def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, by
         ):
             request.upgrade = _upgrade(lower[b"upgrade"])
         request.expects_continue = lower.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
-        if kinds & Kind.VIA and instance in b",".join(v for n, v in fields if n.lower() == b"via"):
+        if kinds & Kind.VIA and _passed_here(fields, instance):
             raise _refuse("own name in Via", FailureKind.LOOP)
     return request
+
+
+def _passed_here(fields: list[tuple[bytes, bytes]], instance: bytes) -> bool:
+    """Our own name stands as received-by in a member of Via (RFC 9110 section 7.6.3)."""
+    members = b",".join(value for name, value in fields if name.lower() == b"via").split(b",")
+    return any(instance in member.split()[1:2] for member in members)
 
 
 @lru_cache(maxsize=256)
@@ -115,7 +121,9 @@ def _reduce(method: str, target: bytes, host: bytes | None, hosts: int) -> tuple
     if match is None or hosts > 1:
         raise _refuse("the target is neither origin-form nor absolute-form")
     rest = match[2]
-    if not rest.startswith(b"/"):
+    if not rest and method == "OPTIONS":
+        rest = b"*"  # for the whole server (section 3.2.4)
+    elif not rest.startswith(b"/"):
         rest = b"/" + rest
     return rest, match[1], 1
 

@@ -78,7 +78,9 @@ def _cut(raw: bytes, name: bytes, value: bytes) -> bytes:
     without = raw.replace(b"\r\n%b: %b\r\n" % (name, value), b"\r\n", 1)
     if len(without) != len(raw):
         return without
-    begin = raw.lower().index(b"\r\n%b:" % name.lower())
+    begin = raw.lower().find(b"\r\n%b:" % name.lower())
+    if begin < 0:
+        return raw
     return raw[:begin] + raw[raw.index(b"\r\n", begin + 2) :]
 
 

@@ -24,7 +24,7 @@ from proxy.core.decide import decide
 from proxy.core.fields import Kind
 from proxy.core.heads import client_head, upstream_head
 from proxy.dataplane.answers import failure_answer, options_answer
-from proxy.dataplane.forward import RequestBody, ask, continue_answer, start_answer, tunnel
+from proxy.dataplane.forward import RequestBody, ask, client_writable, continue_answer, start_answer, tunnel
 from proxy.dataplane.shadow import Pairing
 from proxy.dataplane.stats import count
 from proxy.errors import CONSEQUENCES, ExchangeError, FailureKind, Party, Seen
@@ -79,6 +79,12 @@ async def serve(client: ClientConnection, worker: Worker) -> None:
             await _end(client, linger=linger)
             return
         client.body = None
+        if not client.writable:  # pipelined requests wait until their answers are read
+            try:
+                await client_writable(client, worker.runtime.clocks.write_idle)
+            except ExchangeError:
+                client.abort()
+                return
 
 
 async def _next_head(client: ClientConnection, worker: Worker, *, first: bool) -> Request | None:
@@ -322,6 +328,8 @@ class Exchange:
         """Steps 4 and 6 with one upstream."""
         if not self._total:
             self._total = upstream.timeouts.total
+        if self.body is None and self.total_at == NEVER:
+            self.total_at = self.started + self._total
         begun = monotonic() if mark else self.started
         try:
             connection, head = await ask(self, upstream, mark, reserve)
@@ -418,7 +426,7 @@ class Exchange:
     @property
     def body_at_hand(self) -> bool:
         """The request can be sent again from its beginning."""
-        return self.body is None or self.body.kept is not None
+        return self.body is None or self.body.kept is not None or not self.body.size
 
     @property
     def awaits_continue(self) -> bool:

@@ -119,6 +119,8 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             left = exchange.total_at - reserve - monotonic()
             connection = await pool.connect(fiber, max(0.001, min(upstream.timeouts.connect, left)))
         try:
+            if client.lost:
+                raise ExchangeError(FailureKind.CLIENT_LEFT)
             head_bytes = marked(exchange.head, mark) if mark else exchange.head
             if body is None:
                 connection.write(head_bytes)
@@ -233,16 +235,17 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
         extra += b"Connection: close\r\n"
     if not head.kinds & Kind.DATE:
         extra += b"Date: %b\r\n" % exchange.date
+    try:
+        piece = connection.take_body()
+    except ExchangeError as failure:  # nothing of it was passed on yet
+        raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, failure.detail) from None
+    done = connection.body_done
     exchange.status = head.status
     exchange.answering = True
-    pairing = exchange.pairing
-    if pairing is not None:
-        pairing.capture_head(head)
+    if exchange.pairing is not None:
+        exchange.pairing.capture_head(head)
+        exchange.pairing.capture(piece)
     data = client_head(head.raw, hidden, chunked=chunked, extra=extra)
-    piece = connection.take_body()
-    done = connection.body_done
-    if piece and pairing is not None:
-        pairing.capture(piece)
     if chunked:
         piece = _in_chunks(connection, piece, done=done)
     if len(piece) <= JOIN_BYTES:
@@ -297,22 +300,32 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
     client, fiber, body = exchange.client, exchange.client.fiber, exchange.body
     by = monotonic() + idle
     while True:
-        if client.lost:
-            raise ExchangeError(FailureKind.CLIENT_LEFT)
         if not client.writable:
             connection.hold()
-            await fiber.park(monotonic() + exchange.runtime.clocks.write_idle, FailureKind.WRITE_TIMEOUT)
+            await client_writable(client, exchange.runtime.clocks.write_idle)
             by = monotonic() + idle
-            continue
+        if client.lost:
+            raise ExchangeError(FailureKind.CLIENT_LEFT)
         connection.proceed()
         if body is not None and not body.ended and connection.writable and (data := body.next()):
             connection.write(data)  # both directions at once: the answer began while the request still comes
+            by = monotonic() + idle
         piece = connection.take_body()
         if piece or connection.body_done:
             return piece
         if connection.ended:
             raise ExchangeError(FailureKind.TRUNCATED)
         await fiber.park(by, FailureKind.IDLE_TIMEOUT)
+
+
+async def client_writable(client: ClientConnection, seconds: float) -> None:
+    """Wait until the client has read enough to be sent more. Raises :class:`ExchangeError` WRITE_TIMEOUT.
+
+    Only reading counts: a client that sends all the while is cut as well.
+    """
+    by = monotonic() + seconds
+    while not client.writable and not client.lost:
+        await client.fiber.park(by, FailureKind.WRITE_TIMEOUT)
 
 
 async def tunnel(exchange: Exchange, connection: UpstreamConnection, head: ResponseHead, idle: float) -> None:

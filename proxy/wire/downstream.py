@@ -190,8 +190,13 @@ class ClientConnection(Sender, asyncio.Protocol):
             raise ExchangeError(FailureKind.BAD_REQUEST, detail=str(error)) from None
         if end < 0:
             self._parser, self._parsing, self._scanned = parser, parsing, stop
+            if self._paused:  # a head may be larger than the mark, if the configuration says so
+                self._paused = False
+                self.transport.resume_reading()
             return None
         self._buffer = buffer[stop:] if stop != size else b""
+        if self._paused:
+            self._read_on()
         if scanned:
             self._parser, self._parsing, self._scanned = None, None, 0
         fields, target = parsing.fields, parsing.target

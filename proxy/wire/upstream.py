@@ -262,6 +262,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         kinds = 0
         length: int | None = None
         hidden: list[tuple[bytes, bytes]] = []
+        named: set[bytes] = set()
         for field in fields:
             name, value = field
             kind = (known.get(name) or classify(name))[1]
@@ -272,10 +273,11 @@ class UpstreamConnection(Sender, asyncio.Protocol):
                 elif kind & TO_CLIENT_DROPPED:
                     hidden.append(field)
                     if kind == _CONNECTION and value != b"keep-alive":
-                        tokens = connection_tokens(value)
-                        keep = keep and b"close" not in tokens
-                        if named := tokens - NEVER_NAMED_IN_CONNECTION:
-                            hidden += [field for field in fields if field[0].lower() in named]
+                        named |= connection_tokens(value)
+        if named:
+            keep = keep and b"close" not in named
+            named -= NEVER_NAMED_IN_CONNECTION
+            hidden += [f for f in fields if f[0].lower() in named and not classify(f[0])[1] & TO_CLIENT_DROPPED]
         if kinds & _TRANSFER:
             length = self._chunked(fields)
         if status < 200:
