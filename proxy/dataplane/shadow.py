@@ -154,11 +154,14 @@ class Pairing:
         self.mine.head(head)
 
     def capture(self, piece: bytes) -> None:
-        """A piece of the client's answer."""
-        self._hold(self.mine.piece(piece))
+        """A piece of the client's answer; too much for the memory that all shadows share ends this one."""
+        if not self._closed and not self._hold(self.mine.piece(piece)):
+            self.drop("memory")
 
     def answered(self, failure: FailureKind | None) -> None:
         """The client's answer is over."""
+        if self._closed:
+            return
         if failure in (FailureKind.CLIENT_LEFT, FailureKind.WRITE_TIMEOUT, FailureKind.BODY_TIMEOUT):
             self.drop("client-left")
             return
@@ -225,7 +228,9 @@ class Pairing:
         while True:
             piece = connection.take_body()
             if piece:
-                self._hold(shadow.piece(piece))
+                if not self._hold(shadow.piece(piece)):
+                    self.drop("memory")
+                    raise ExchangeError(FailureKind.CLIENT_LEFT)
                 if shadow.truncated:  # enough is known, and an endless answer must not be followed
                     connection.discard()
                     break
@@ -248,9 +253,10 @@ class Pairing:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _hold(self, size: int) -> None:
+    def _hold(self, size: int) -> bool:
         self._held += size
         self._worker.shadow_bytes += size
+        return self._worker.shadow_bytes <= self._worker.runtime.shadow_memory
 
     def _let_go(self) -> None:
         self._worker.shadow_bytes -= self._held
