@@ -1,6 +1,7 @@
 """Bodies of any size: backpressure both ways, flat memory, early answers."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from harness import Act, Client, Message, Upstream, Worker, chunked, ok, plain, request, reset
@@ -323,7 +324,8 @@ async def test_no_descriptor_is_left_behind_by_uploads_and_failures(worker: Work
                 client.send(b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc" % n)
                 await asyncio.sleep(0)
                 client.send(b"def")
-                await client.rest() if n % len(acts) == 4 else await client.answer()
+                with suppress(asyncio.IncompleteReadError):  # the broken chunk may cut the client
+                    await client.answer()
         async with asyncio.timeout(5):
             while worker.descriptors() > before + 1:
                 await asyncio.sleep(0.05)
