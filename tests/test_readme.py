@@ -71,7 +71,7 @@ def test_the_readme_links_to_every_document(page: Path) -> None:
 def test_the_rules_of_the_readme_hold_and_explain_as_it_says(tmp_path: Path) -> None:
     (rules,) = blocks(README, "yaml")
     (tmp_path / "shop.yaml").write_text(rules)
-    for command in ("banyan check shop.yaml", "banyan explain GET /api/products/BED-1136 --path shop.yaml"):
+    for command in ("banyan check shop.yaml", "banyan explain GET /api/products/LIT-1068 --path shop.yaml"):
         assert command in README
         words = [sys.executable, "-m", "proxy", *shlex.split(command)[1:]]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
