@@ -34,13 +34,17 @@ _NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 
 
 class Number:
-    """A number of the guarded way: ``text`` is canonical, ``whole`` says that it was written as an integer."""
+    """A number of the guarded way.
 
-    __slots__ = ("text", "whole")
+    ``text`` is canonical, ``whole`` says that it was written as an integer, ``written`` is how it stood in the body.
+    """
 
-    def __init__(self, text: str, *, whole: bool) -> None:
+    __slots__ = ("text", "whole", "written")
+
+    def __init__(self, text: str, *, whole: bool, written: str = "") -> None:
         self.text = text
         self.whole = whole
+        self.written = written or text
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Number) and self.text == other.text and self.whole == other.whole
@@ -49,7 +53,7 @@ class Number:
         return hash(self.text)
 
     def __repr__(self) -> str:
-        return self.text
+        return self.written
 
 
 class NotJsonError(ValueError):
@@ -131,7 +135,7 @@ def _fraction(text: str) -> Number:
     stripped = digits.rstrip("0")
     power += len(digits) - len(stripped)
     stripped = stripped.lstrip("0")
-    return Number(f"{sign}{stripped}e{power}" if stripped else f"{sign}0e0", whole=False)
+    return Number(f"{sign}{stripped}e{power}" if stripped else f"{sign}0e0", whole=False, written=text)
 
 
 def _constant(text: str) -> NoReturn:

@@ -236,7 +236,7 @@ def _looks_like_text(data: bytes) -> bool:
 def _dump(document: Any) -> str:
     def number(value: Any) -> orjson.Fragment:
         if isinstance(value, Number):
-            return orjson.Fragment(value.text.encode())
+            return orjson.Fragment(value.written.encode())
         raise TypeError(type(value).__name__)
 
     return orjson.dumps(document, default=number, option=orjson.OPT_INDENT_2).decode()

@@ -46,7 +46,7 @@ def mask(value: Any) -> str:
         return f"«masked text, {len(value)}»"
     if isinstance(value, bytes):
         return f"«masked text, {len(value)}»"
-    text = value.text if isinstance(value, Number) else str(value)
+    text = value.written if isinstance(value, Number) else str(value)
     return f"«masked number, {len(text)}»"
 
 
@@ -171,7 +171,7 @@ def scalar(value: Any, *, secret: bool) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, Number):
-        text = value.text
+        text = value.written
     elif isinstance(value, int):
         if -1_000_000_000_000 < value < 1_000_000_000_000:
             return value
@@ -204,7 +204,7 @@ def show(value: Any, *, secret: bool) -> str:
     if isinstance(shown, str):
         text = shown if shown.startswith("«masked") else orjson.dumps(_whole(shown)).decode()
     elif isinstance(shown, Number):
-        text = shown.text
+        text = shown.written
     else:
         text = orjson.dumps(shown).decode()
     return cut(text)

@@ -94,7 +94,8 @@ class Timeouts(_Model):
     """Between two pieces of the answer's body, and between two pieces of a body the upstream is slow to take. A
     stream may run for ever as long as something moves."""
     total: Duration = Field(default=60.0, gt=0)
-    """From the end of the request to the head of the answer that the client gets, over all tries and the fallback."""
+    """From the end of the request (without a body: from its arrival) to the head of the answer that the client gets, over
+    all tries and the fallback."""
     tunnel_idle: Duration = Field(default=600.0, gt=0)
     """Silence in both directions after an Upgrade (WebSocket)."""
 
@@ -188,7 +189,7 @@ class Shadow(_Model):
     max_in_flight: int = Field(default=64, ge=0)
     """Shadows of this route under way at once in one worker; above it they are dropped and counted."""
     timeout: Duration = Field(default=10.0, gt=0)
-    """From the first byte sent to the whole answer."""
+    """For a shadow as a whole, connecting included."""
 
 
 class Compare(_Model):

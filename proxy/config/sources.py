@@ -14,7 +14,7 @@ SUFFIXES = (".yaml", ".yml")
 
 def yaml_files(path: Path) -> list[Path]:
     """The YAML files of a folder by name, without hidden ones and those in folders below; or the one file itself."""
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # also a pipe: `banyan check <(...)`
         return [path]
     try:
         return sorted(

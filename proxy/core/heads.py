@@ -19,7 +19,7 @@ from proxy.core.fields import (
 )
 from proxy.core.request import Request
 
-_TO_UPSTREAM_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.BANYAN | Kind.TWIN
+_TO_UPSTREAM_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN | Kind.TWIN
 
 _ZERO = ord("0")
 _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
@@ -39,6 +39,8 @@ def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:
             low, kind = known.get(name) or classify(name)
             if kind & dropped or low in named:
                 raw = _cut(raw, name, value)
+        if request.kinds & Kind.TRANSFER:
+            extra = _CHUNKED_LINE + extra
         if request.upgrade:
             extra = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (request.upgrade, extra)
     return b"%b%b\r\n" % (raw[:-2], extra)

@@ -35,6 +35,9 @@ CONTINUE_SECONDS = 1.0
 JOIN_BYTES = 16 * 1024
 """Up to this a head and its first body bytes leave in one write; above it the copy would cost more than the write."""
 
+HALF_CLOSED_SECONDS = 5.0
+"""How long an answer of unknown length may be silent before a client that has half-closed counts as gone."""
+
 
 class RequestBody:
     """The body of a request, from its client to whoever needs it.
@@ -315,7 +318,12 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
             return piece
         if connection.ended:
             raise ExchangeError(FailureKind.TRUNCATED)
-        await fiber.park(by, FailureKind.IDLE_TIMEOUT)
+        if client.eof and (exchange.chunked or exchange.ends_with_connection):
+            # A stream without end, and the client sends no more: nearly always it has left, which only a write would
+            # show. One that still reads gets what comes within this time.
+            await fiber.park(min(by, monotonic() + HALF_CLOSED_SECONDS), FailureKind.CLIENT_LEFT)
+        else:
+            await fiber.park(by, FailureKind.IDLE_TIMEOUT)
 
 
 async def client_writable(client: ClientConnection, seconds: float) -> None:

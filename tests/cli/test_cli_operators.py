@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import Banyan, Setup, ask, eventually
+from running import Banyan, Setup, ask, eventually
 
 Shared = tuple[Setup, Banyan]
 Run = subprocess.CompletedProcess[str]

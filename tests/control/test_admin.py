@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Banyan, Reply, Setup, ask, eventually
+from running import Banyan, Reply, Setup, ask, eventually
 
 Shared = tuple[Setup, Banyan]
 

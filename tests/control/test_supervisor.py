@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import Banyan, Reply, Setup, alive, ask, eventually
+from running import Banyan, Reply, Setup, alive, ask, eventually
 
 
 def stage(banyan: Banyan, name: str) -> Reply:
