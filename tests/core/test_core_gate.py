@@ -24,21 +24,25 @@ def refusal(*args: object, **more: object) -> FailureKind:
 
 names = st.one_of(
     st.sampled_from(
-        [b"Host", b"host", b"Content-Length", b"content_length", b"Transfer-Encoding", b"Connection", b"Upgrade", b"Expect",
-         b"Via", b"TE", b"Max-Forwards", b"X-Banyan-Arm", b"X-Forwarded-For", b"Cookie"]
+        [b"Host", b"host", b"Content-Length", b"content_length", b"Transfer-Encoding", b"Connection", b"Upgrade",
+         b"Expect", b"Via", b"TE", b"Max-Forwards", b"X-Banyan-Arm", b"X-Forwarded-For", b"Cookie"]
     ),
     st.binary(min_size=1, max_size=6),
 )  # fmt: skip
 field_values = st.one_of(
     st.sampled_from(
-        [b"", b"chunked", b"Chunked", b"gzip, chunked", b"0", b"5", b"-1", b"99999999999999999999", b"a:80", b"[::1]", b"a b",
-         b"close", b"keep-alive, Upgrade", b"websocket", b"h2c", b"100-continue", b"1.1 me", b","]
+        [b"", b"chunked", b"Chunked", b"gzip, chunked", b"0", b"5", b"-1", b"99999999999999999999", b"a:80", b"[::1]",
+         b"a b", b"close", b"keep-alive, Upgrade", b"websocket", b"h2c", b"100-continue", b"1.1 me", b","]
     ),
     st.binary(max_size=12),
 )  # fmt: skip
 fields = st.lists(st.tuples(names, field_values), max_size=8)
-methods = st.one_of(st.sampled_from(["GET", "POST", "OPTIONS", "CONNECT", "TRACE", "HEAD"]), st.text("ABC-", min_size=1))
-targets = st.one_of(st.sampled_from([b"*", b"/", b"http://a/b?c", b"HTTPS://a:1?x", b"a:80", b"//a", b"/#x", b"http://"]), st.binary())
+methods = st.one_of(
+    st.sampled_from(["GET", "POST", "OPTIONS", "CONNECT", "TRACE", "HEAD"]), st.text("ABC-", min_size=1)
+)
+targets = st.one_of(
+    st.sampled_from([b"*", b"/", b"http://a/b?c", b"HTTPS://a:1?x", b"a:80", b"//a", b"/#x", b"http://"]), st.binary()
+)
 versions = st.sampled_from(["1.0", "1.1", "0.9", "2.0", "1.2"])
 
 
@@ -46,11 +50,14 @@ versions = st.sampled_from(["1.0", "1.1", "0.9", "2.0", "1.2"])
 def test_the_gate_raises_nothing_but_a_failure_of_the_client(
     method: str, version: str, target: bytes, given_fields: Fields
 ) -> None:
+    refused = None
     try:
         request = admit(method, version, target, given_fields, instance=b"me")
     except ExchangeError as failure:
-        assert CONSEQUENCES[failure.kind].party is Party.CLIENT
-        assert 400 <= CONSEQUENCES[failure.kind].status < 600
+        refused = CONSEQUENCES[failure.kind]
+    if refused is not None:
+        assert refused.party is Party.CLIENT
+        assert 400 <= refused.status < 600
         return
     assert request.target.startswith(b"/") or (request.target == b"*" and method == "OPTIONS")
     assert request.length >= CHUNKED
@@ -69,7 +76,9 @@ def test_the_gate_raises_nothing_but_a_failure_of_the_client(
         assert (method, version, request.length) == ("GET", "1.1", 0)
 
 
-@pytest.mark.parametrize("host", [b"", b"a b", b"a/b", b"u@a", b"a,b", b"[::1", b"a:b", b"a:123456", b"a\x00", b"\xff", b"a?x", b"a:1:2"])
+@pytest.mark.parametrize(
+    "host", [b"", b"a b", b"a/b", b"u@a", b"a,b", b"[::1", b"a:b", b"a:123456", b"a\x00", b"\xff", b"a?x", b"a:1:2"]
+)
 def test_an_invalid_host_is_refused(host: bytes) -> None:
     assert refusal(fields=[(b"Host", host)]) is FailureKind.BAD_REQUEST
     if b"/" not in host and b"?" not in host:  # these end the authority of a URI
@@ -78,7 +87,13 @@ def test_an_invalid_host_is_refused(host: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [(b"Shop.TEST:8080", "shop.test"), (b"[::1]:80", "[::1]"), (b"[FE80::1]", "[fe80::1]"), (b"127.0.0.1", "127.0.0.1"), (b"a_b:", "a_b")],
+    [
+        (b"Shop.TEST:8080", "shop.test"),
+        (b"[::1]:80", "[::1]"),
+        (b"[FE80::1]", "[fe80::1]"),
+        (b"127.0.0.1", "127.0.0.1"),
+        (b"a_b:", "a_b"),
+    ],
 )
 def test_the_name_of_a_host_is_lower_case_without_port(host: bytes, name: str) -> None:
     assert pass_(fields=[(b"hOST", host)]).host == name
@@ -115,7 +130,9 @@ def test_what_the_connection_is_asked_for() -> None:
     assert not pass_(fields=[*HOST, (b"Expect", b"100-continue")], version="1.0").expects_continue
 
 
-@pytest.mark.parametrize(("via", "loops"), [(b"1.1 me", True), (b"1.0 a, 1.1 me (x)", True), (b"1.1 me2", False), (b"1.1 home", False)])
+@pytest.mark.parametrize(
+    ("via", "loops"), [(b"1.1 me", True), (b"1.0 a, 1.1 me (x)", True), (b"1.1 me2", False), (b"1.1 home", False)]
+)
 def test_our_own_name_in_via_is_a_loop(via: bytes, loops: bool) -> None:
     given_fields = [*HOST, (b"Via", b"1.1 other"), (b"via", via)]
     if loops:
@@ -126,7 +143,14 @@ def test_our_own_name_in_via_is_a_loop(via: bytes, loops: bool) -> None:
 
 @pytest.mark.parametrize(
     ("start", "unknown"),
-    [(b"BREW / HTTP/1.1", True), (b"BREW * HTTP", True), (b"BREW http://a", True), (b"get / HTTP/1.1", False), (b"\x16\x03", False), (b"GE", False)],
+    [
+        (b"BREW / HTTP/1.1", True),
+        (b"BREW * HTTP", True),
+        (b"BREW http://a", True),
+        (b"get / HTTP/1.1", False),
+        (b"\x16\x03", False),
+        (b"GE", False),
+    ],
 )
 def test_a_well_formed_method_that_nobody_knows(start: bytes, unknown: bool) -> None:
     assert unknown_method(start) is unknown

@@ -21,7 +21,9 @@ async def settled(worker: Worker, route: str, sampled: int) -> RouteCounters:
 
 
 def sides(legacy: Any = None, candidate: Any = None) -> tuple[Upstream, Upstream]:
-    return Upstream(ok(b"same") if legacy is None else legacy), Upstream(ok(b"same") if candidate is None else candidate)
+    return Upstream(ok(b"same") if legacy is None else legacy), Upstream(
+        ok(b"same") if candidate is None else candidate
+    )
 
 
 def mine(worker: Worker, route: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from harness import Act, Client, Message, Upstream, Worker, chunked, free_port, migration, ok, request, reset, until
@@ -20,7 +20,10 @@ FAILURES: dict[str, tuple[str, Act | None]] = {
     "silent": ("timeout", Act(then="hang")),
     "garbage": ("invalid-response", Act(b"SSH-2.0-OpenSSH\r\n\r\n", "close")),
     "half-head": ("invalid-response", Act(b"HTTP/1.1 200 OK\r\nX", "close")),
-    "two-lengths": ("invalid-response", Act(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "close")),
+    "two-lengths": (
+        "invalid-response",
+        Act(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "close"),
+    ),
     "switching": ("invalid-response", Act(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")),
     "bad-chunk": ("invalid-response", Act(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "close")),
     "500": ("5xx", Act(ok(b"broken", status="500 Broken"))),
@@ -39,7 +42,7 @@ class Pair:
         self.candidate = Upstream(act or ok())
         self._hole: list[socket.socket] = []
 
-    async def __aenter__(self) -> "Pair":
+    async def __aenter__(self) -> Self:
         await self.legacy.listen()
         if self.failure == "refused":
             self.candidate.port = free_port()
@@ -248,13 +251,21 @@ async def test_legacy_may_fail_too(worker: Worker) -> None:
 @pytest.mark.parametrize("then", ["close", "reset", "hang"])
 @pytest.mark.parametrize(
     "answer",
-    [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nhalf", chunked(b"half", end=b""), b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nhalf"],
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nhalf",
+        chunked(b"half", end=b""),
+        b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
 )
-async def test_an_answer_that_has_begun_is_cut_and_there_is_no_fallback(worker: Worker, answer: bytes, then: str) -> None:
+async def test_an_answer_that_has_begun_is_cut_and_there_is_no_fallback(
+    worker: Worker, answer: bytes, then: str
+) -> None:
     fallback = {"on": ["connect-failure", "timeout", "reset", "invalid-response"], "unsafe": "always"}
     async with Upstream() as legacy, Upstream(Act(answer, then)) as candidate, await worker.connect() as client:
         route = f"begun-{answer[:12].decode()[-3:]}-{len(answer)}-{then}"
-        document = migration(legacy, candidate, route, "live", fallback=fallback, timeouts=SHORT, shadow={"sample": "0%"})
+        document = migration(
+            legacy, candidate, route, "live", fallback=fallback, timeouts=SHORT, shadow={"sample": "0%"}
+        )
         await worker.apply(document)
         client.send(request())
         head = await client.head()
@@ -296,18 +307,18 @@ async def test_a_fallback_of_an_upgrade_can_still_become_a_tunnel(worker: Worker
 
 
 async def test_an_interim_answer_of_the_candidate_does_not_forbid_the_fallback(worker: Worker) -> None:
-    async with Upstream(ok(b"legacy")) as legacy:
-        async with Upstream(Act(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "close")) as candidate:
-            await worker.apply(migration(legacy, candidate, "hinted", "live", shadow={"sample": "0%"}))
-            assert (await worker.ask()).body == b"legacy"
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with Upstream(ok(b"legacy")) as legacy, Upstream(Act(early, "close")) as candidate:
+        await worker.apply(migration(legacy, candidate, "hinted", "live", shadow={"sample": "0%"}))
+        assert (await worker.ask()).body == b"legacy"
 
 
 async def test_a_stale_connection_to_the_candidate_is_not_a_fallback(worker: Worker) -> None:
     async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(2):
+        for first in (True, False):
             message = Message(await reader.readuntil(b"\r\n\r\n"))
             await message.read_body(reader)
-            if _ == 0:
+            if first:
                 writer.write(ok(b"candidate"))
 
     async with Upstream(ok(b"legacy")) as legacy, Upstream(raw=server) as candidate:

@@ -73,7 +73,13 @@ async def test_a_request_that_has_been_here_is_a_508(worker: Worker) -> None:
 async def test_fields_of_ours_from_a_client_or_an_upstream_stop_here(worker: Worker) -> None:
     async with Upstream(ok(b"ok", "X-Banyan-Arm: candidate", "x-banyan-route: evil")) as legacy:
         await worker.apply(plain(legacy))
-        fields = ["X-Banyan-Arm: candidate", "x-banyan-fallback: reset", "X-BANYAN-SHADOW: 1", "X-Banyan-Key: s", "X_Banyan_Shadow: 1"]
+        fields = [
+            "X-Banyan-Arm: candidate",
+            "x-banyan-fallback: reset",
+            "X-BANYAN-SHADOW: 1",
+            "X-Banyan-Key: s",
+            "X_Banyan_Shadow: 1",
+        ]
         answer = await worker.ask("/", *fields)
         assert not [n for n, _ in legacy.requests[0].fields if b"banyan" in n.lower()]
         assert not [n for n, _ in answer.fields if b"banyan" in n.lower()]

@@ -48,7 +48,10 @@ async def test_a_request_keeps_the_configuration_that_it_began_with(worker: Work
 
 async def test_reloads_under_load_fail_nothing_and_mix_nothing(worker: Worker) -> None:
     """Both sides echo their own name; the exposed arm says what was decided."""
-    async with Upstream(lambda m: ok(b"legacy" + m.body)) as legacy, Upstream(lambda m: ok(b"candidate" + m.body)) as candidate:
+    async with (
+        Upstream(lambda m: ok(b"legacy" + m.body)) as legacy,
+        Upstream(lambda m: ok(b"candidate" + m.body)) as candidate,
+    ):
         documents = [
             migration(legacy, candidate, f"gen-{stage}", stage, expose=True, shadow={"sample": "50%"})
             for stage in ("legacy", "live")
@@ -63,7 +66,10 @@ async def test_reloads_under_load_fail_nothing_and_mix_nothing(worker: Worker) -
                         client.get(f"/{n}", method="POST" if number % 2 else "GET", body=b"!" if number % 2 else b"")
                         answer = await client.answer()
                         arm, route = answer.get("x-banyan-arm"), answer.get("x-banyan-route")
-                        assert (answer.status, arm, route) in [(200, b"legacy", b"gen-legacy"), (200, b"candidate", b"gen-live")]
+                        assert (answer.status, arm, route) in [
+                            (200, b"legacy", b"gen-legacy"),
+                            (200, b"candidate", b"gen-live"),
+                        ]
                         assert answer.body.startswith(arm or b"?")
                         served[arm == b"candidate"] += 1
 
@@ -150,18 +156,18 @@ async def test_draining_does_not_wait_longer_than_the_grace() -> None:
 
 
 async def test_a_drained_worker_reports_all_that_it_counted_and_sends_its_pairs() -> None:
-    async with Upstream(ok(b"a")) as legacy, Upstream(ok(b"b")) as candidate:
-        async with running(migration(legacy, candidate, "last-words", "shadow")) as worker:
-            for _ in range(20):
-                await worker.ask()
-            worker.drain()
-            async with asyncio.timeout(5):
-                assert await worker.process.wait() == 0
-            await asyncio.sleep(0.1)
-            assert worker._newest is not None
-            counters = worker._newest.routes["last-words"]
-            assert counters.requests == {"GET 200 legacy": 20}
-            assert len(worker.pairs) == counters.shadow["sent-to-comparator"]
+    async with Upstream(ok(b"a")) as legacy, Upstream(ok(b"b")) as candidate, running(plain(legacy)) as worker:
+        await worker.apply(migration(legacy, candidate, "last-words", "shadow"))
+        for _ in range(20):
+            await worker.ask()
+        worker.drain()
+        async with asyncio.timeout(5):
+            assert await worker.process.wait() == 0
+        await asyncio.sleep(0.1)
+        assert worker._newest is not None
+        counters = worker._newest.routes["last-words"]
+        assert counters.requests == {"GET 200 legacy": 20}
+        assert len(worker.pairs) == counters.shadow["sent-to-comparator"]
 
 
 async def test_a_worker_ends_with_its_supervisor() -> None:

@@ -17,7 +17,11 @@ MIB = 1024 * 1024
 
 
 async def test_equal_answers_are_counted_and_go_nowhere(worker: Worker) -> None:
-    answers = [ok(b"same", "Content-Type: a/b", "Date: x"), ok(b"same", "X-More: 1", "Content-Type: a/b"), chunked(b"sa", b"me")]
+    answers = [
+        ok(b"same", "Content-Type: a/b", "Date: x"),
+        ok(b"same", "X-More: 1", "Content-Type: a/b"),
+        chunked(b"sa", b"me"),
+    ]
     legacy, candidate = sides(answers[0], answers[1])
     async with legacy, candidate:
         await worker.apply(migration(legacy, candidate, "equal", "shadow"))
@@ -113,7 +117,7 @@ async def test_writes_are_shadowed_with_their_body_if_the_candidate_accepts_it(w
     async with legacy, candidate:
         shadow = {"methods": ["POST"], "unsafe": "accepted-by-candidate"}
         await worker.apply(migration(legacy, candidate, route, "shadow", shadow=shadow))
-        for n in range(4):
+        for _ in range(4):
             async with await worker.connect() as client:
                 if framed == "length":
                     client.get(method="POST", body=body)
@@ -219,7 +223,9 @@ async def test_a_candidate_that_fails_is_recorded_and_the_client_served(
             assert (await worker.ask()).body == b"same"
         counters = await settled(worker, route, 4)
         pairs = mine(worker, route)
-        assert len(pairs) == counters.shadow.get("sent-to-comparator", 0) == 4 - counters.shadow_dropped.get("loop-lag", 0)
+        assert (
+            len(pairs) == counters.shadow.get("sent-to-comparator", 0) == 4 - counters.shadow_dropped.get("loop-lag", 0)
+        )
         assert {(p.legacy.status, p.legacy.failure, p.candidate.status, p.candidate.failure) for p in pairs} <= {
             (200, "", 0, failure)
         }
@@ -278,7 +284,9 @@ async def test_shadows_have_connections_of_their_own(worker: Worker) -> None:
     legacy, candidate = sides(None, Act(then="hang"))
     async with legacy, candidate:
         document = migration(legacy, candidate, "own", "shadow", shadow={"timeout": "1s"})
-        document["routes"].append({"id": "own-live", "match": {"path": "/live"}, "candidate": "candidate", "stage": "retired"})
+        document["routes"].append(
+            {"id": "own-live", "match": {"path": "/live"}, "candidate": "candidate", "stage": "retired"}
+        )
         await worker.apply(document)
         for _ in range(3):
             await worker.ask()

@@ -20,7 +20,13 @@ def sides() -> tuple[Upstream, Upstream]:
 
 @pytest.mark.parametrize(
     ("stage", "who"),
-    [("legacy", b"legacy"), ("shadow", b"legacy"), ("canary", b"legacy"), ("live", b"candidate"), ("retired", b"candidate")],
+    [
+        ("legacy", b"legacy"),
+        ("shadow", b"legacy"),
+        ("canary", b"legacy"),
+        ("live", b"candidate"),
+        ("retired", b"candidate"),
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_each_stage_has_one_side_that_answers(worker: Worker, stage: str, who: bytes, method: str) -> None:
@@ -82,7 +88,9 @@ async def test_canary_chooses_by_cohort_and_bucket_and_never_without_identity(wo
 async def test_a_tester_needs_the_key(worker: Worker) -> None:
     legacy, candidate = sides()
     async with legacy, candidate:
-        document = migration(legacy, candidate, "tester", "canary", **NO_SHADOW, tester_key=KEY, canary={"percent": "0%"})
+        document = migration(
+            legacy, candidate, "tester", "canary", **NO_SHADOW, tester_key=KEY, canary={"percent": "0%"}
+        )
         await worker.apply(document)
         for fields, who in [
             ((f"X-Banyan-Key: {KEY}", "X-Banyan-Arm: candidate"), b"candidate"),
@@ -141,4 +149,13 @@ async def test_names_that_clients_make_up_do_not_grow_the_figures(worker: Worker
         for n in range(30):
             await worker.ask(f"/{n}", f"X-{n}: 1", method=["SEARCH", "MKCOL", "LINK"][n % 3])
         before = set((await worker.stats()).routes["-"].requests)
-        assert {name.split()[0] for name in before} <= {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"}
+        assert {name.split()[0] for name in before} <= {
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "PATCH",
+            "DELETE",
+            "OPTIONS",
+            "other",
+        }

@@ -2,9 +2,10 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Self
 
 import pytest
-from harness import Act, Client, Message, Upstream, Worker, chunked, ok, plain, request, reset
+from harness import Act, Client, Message, Upstream, Worker, chunked, ok, plain, request, reset, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,7 +37,7 @@ class Watch:
         self._before = worker.rss()
         self.grown = 0
 
-    async def __aenter__(self) -> "Watch":
+    async def __aenter__(self) -> Self:
         self._task = asyncio.ensure_future(self._look())  # noqa: TID251 - the test ends it itself
         return self
 
@@ -306,14 +307,19 @@ async def test_a_client_that_leaves_a_stream_frees_the_upstream(worker: Worker) 
             client.get()
             await client.exactly(200)
             reset(client.writer)
-        async with asyncio.timeout(5):
-            while legacy.open or worker.descriptors() > before:
-                await asyncio.sleep(0.02)
+        await until(lambda: not legacy.open and worker.descriptors() <= before)
         assert legacy.connections == 10
 
 
 async def test_no_descriptor_is_left_behind_by_uploads_and_failures(worker: Worker) -> None:
-    acts = [ok(), Act(then="close"), Act(then="reset"), Act(b"junk\r\n\r\n", "close"), chunked(b"x", end=b"z\r\n"), ok(status="500 No")]
+    acts = [
+        ok(),
+        Act(then="close"),
+        Act(then="reset"),
+        Act(b"junk\r\n\r\n", "close"),
+        chunked(b"x", end=b"z\r\n"),
+        ok(status="500 No"),
+    ]
 
     async with Upstream(lambda message: acts[int(message.target[1:]) % len(acts)]) as legacy:
         await worker.apply(plain(legacy))
@@ -326,9 +332,7 @@ async def test_no_descriptor_is_left_behind_by_uploads_and_failures(worker: Work
                 client.send(b"def")
                 with suppress(asyncio.IncompleteReadError):  # the broken chunk may cut the client
                     await client.answer()
-        async with asyncio.timeout(5):
-            while worker.descriptors() > before + 1:
-                await asyncio.sleep(0.05)
+        await until(lambda: worker.descriptors() <= before + 1)
 
 
 async def test_a_message_of_the_upstream_keeps_its_pieces_in_order(worker: Worker) -> None:

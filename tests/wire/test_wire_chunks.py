@@ -52,7 +52,23 @@ broken = st.one_of(
     st.binary(max_size=60),
     st.lists(
         st.sampled_from(
-            [b"0", b"5", b"a", b"\r\n", b"\n", b"\r", b";x=y", b" ", b"hello", b"X: y", b"\r\n\r\n", b":", b"\x00", b"-1", b"FFFFFFFFFFFFFFFF"]
+            [
+                b"0",
+                b"5",
+                b"a",
+                b"\r\n",
+                b"\n",
+                b"\r",
+                b";x=y",
+                b" ",
+                b"hello",
+                b"X: y",
+                b"\r\n\r\n",
+                b":",
+                b"\x00",
+                b"-1",
+                b"FFFFFFFFFFFFFFFF",
+            ]
         ),
         max_size=14,
     ).map(b"".join),
@@ -86,9 +102,12 @@ def test_a_body_that_breaks_off_is_never_done(pieces: list[bytes], places: list[
 @pytest.mark.parametrize(
     "data",
     [
-        b"5\nhello\r\n", b"5\r\nhello\n", b"5 \r\nhello\r\n", b" 5\r\nhello\r\n", b"+5\r\nhello\r\n", b"0x5\r\nhello\r\n",
-        b"5_0\r\n", b"\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\rX", b"5;a\x00\r\n", b"5;a\rb\r\n", b"10000000000000000\r\n",
-        b"FFFFFFFFFFFFFFFF\r\n", b"0\r\nX : y\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"0\r\nX: a\x00b\r\n\r\n", b"0\r\nX: y\n\r\n",
+        b"5\nhello\r\n", b"5\r\nhello\n", b"5 \r\nhello\r\n", b" 5\r\nhello\r\n", b"+5\r\nhello\r\n",
+        b"0x5\r\nhello\r\n",
+        b"5_0\r\n", b"\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\rX", b"5;a\x00\r\n", b"5;a\rb\r\n",
+        b"10000000000000000\r\n",
+        b"FFFFFFFFFFFFFFFF\r\n", b"0\r\nX : y\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"0\r\nX: a\x00b\r\n\r\n",
+        b"0\r\nX: y\n\r\n",
         b"0\r\nno colon\r\n\r\n", b"0\r\nX: y\r\n folded\r\n\r\n", b"0\r\nX: a\rb\r\n\r\n", b"0\r\n\n",
     ],
 )  # fmt: skip

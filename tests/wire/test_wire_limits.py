@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from harness import Act, Client, Upstream, Worker, chunked, ok, plain, request, running
+from harness import Act, Client, Upstream, Worker, chunked, ok, plain, request, running, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,7 +68,12 @@ async def test_a_routes_limit_stands_above_the_global_one(worker: Worker) -> Non
         route = {"id": "limited", "match": {"path": "/up"}, "limits": {"body": "1KiB"}}
         wide = {"id": "wide", "match": {"path": "/wide"}, "limits": {"body": "1MiB"}}
         await worker.apply(plain(legacy, limits={"body": "10KiB"}, routes=[route, wide]))
-        for target, size, status in [("/up", 1024, 200), ("/up", 1025, 413), ("/", 10_000, 200), ("/wide", 99_999, 200)]:
+        for target, size, status in [
+            ("/up", 1024, 200),
+            ("/up", 1025, 413),
+            ("/", 10_000, 200),
+            ("/wide", 99_999, 200),
+        ]:
             assert (await worker.ask(target, method="POST", body=b"x" * size)).status == status
 
 
@@ -145,6 +150,16 @@ async def test_a_connection_that_says_nothing_is_closed_silently(worker: Worker)
             assert await client.rest() == b""
 
 
+async def test_the_keep_alive_clock_runs_once(worker: Worker) -> None:
+    async with Upstream() as legacy:
+        await worker.apply(plain(legacy, client_timeouts=CLOCKS | {"keep_alive": "2s"}))
+        async with await worker.connect() as client:
+            client.get()
+            await client.answer()
+            async with asyncio.timeout(3.5):
+                assert await client.rest() == b""
+
+
 async def test_slow_heads_of_many_do_not_disturb_others(worker: Worker) -> None:
     async with Upstream() as legacy:
         await worker.apply(plain(legacy, client_timeouts=CLOCKS | {"head": "800ms"}))
@@ -168,9 +183,7 @@ async def test_a_body_that_stops_is_a_408_and_the_upstream_is_let_go(worker: Wor
                 client.send(data)
                 answer = await client.answer()
                 assert (answer.status, answer.get("connection")) == (408, b"close")
-        async with asyncio.timeout(5):
-            while legacy.open:
-                await asyncio.sleep(0.02)
+        await until(lambda: not legacy.open)
         assert legacy.requests == []
 
 

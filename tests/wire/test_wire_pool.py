@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from harness import Act, Message, Upstream, Worker, free_port, ok, plain, reset
+from harness import Act, Message, Upstream, Worker, free_port, ok, plain, reset, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,9 +44,7 @@ async def test_requests_at_once_use_connections_of_their_own_and_the_surplus_is_
         await worker.apply(document)
         assert {a.status for a in await asyncio.gather(*(worker.ask() for _ in range(20)))} == {200}
         assert legacy.connections == 20
-        async with asyncio.timeout(5):
-            while legacy.open != 3:
-                await asyncio.sleep(0.02)
+        await until(lambda: legacy.open == 3)
 
 
 async def test_endpoints_take_turns(worker: Worker) -> None:
@@ -179,9 +177,7 @@ async def test_a_refused_connection_is_a_502(worker: Worker) -> None:
 
 async def test_a_connection_that_does_not_come_is_a_504(worker: Worker) -> None:
     with black_hole() as url:
-        await worker.apply(
-            {"upstreams": {"l": {"endpoints": [url], "timeouts": {"connect": "300ms"}}}, "legacy": "l"}
-        )
+        await worker.apply({"upstreams": {"l": {"endpoints": [url], "timeouts": {"connect": "300ms"}}}, "legacy": "l"})
         for method in ("GET", "POST"):
             assert (await worker.ask(method=method)).status == 504
 
@@ -202,9 +198,9 @@ async def test_an_upstream_that_says_nothing_is_a_504_and_its_connection_is_clos
     async with Upstream(Act(then="hang")) as legacy:
         await worker.apply(plain(legacy, timeouts={clock: "300ms"}))
         assert (await worker.ask(method=method, body=b"x" if method == "POST" else b"")).status == 504
-        async with asyncio.timeout(5):
-            while legacy.open != len(legacy.requests):  # the hanging server does not read; the worker has closed
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: legacy.open == len(legacy.requests)
+        )  # the hanging server does not read; the worker has closed
         assert len(legacy.requests) == 1
         legacy.reply = ok()
         assert (await worker.ask()).status == 200
@@ -250,9 +246,7 @@ async def test_an_answer_that_stops_is_cut_and_one_that_trickles_is_not(worker: 
         assert (await worker.ask("/go")).body == b"x" * 10
         answer = await worker.ask("/stop")
         assert (answer.status, answer.body, answer.whole) == (200, b"x" * 5, False)
-        async with asyncio.timeout(5):
-            while legacy.open > 1:
-                await asyncio.sleep(0.02)
+        await until(lambda: legacy.open <= 1)
 
 
 async def test_an_upstream_that_does_not_take_the_body_is_a_504(worker: Worker) -> None:

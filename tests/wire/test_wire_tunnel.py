@@ -3,12 +3,17 @@
 import asyncio
 
 import pytest
-from harness import Client, Upstream, Worker, ok, plain
+from harness import Client, Upstream, Worker, ok, plain, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ASK = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n"
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+ASK = (
+    b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: k\r\n\r\n"
+)
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+)
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,9 +44,7 @@ async def test_bytes_pass_both_ways_and_each_end_by_itself(worker: Worker) -> No
             assert await client.exactly(len(data)) == data
         client.writer.write_eof()
         assert await client.rest() == b"bye"
-    async with asyncio.timeout(5):
-        while legacy.open:
-            await asyncio.sleep(0.01)
+    await until(lambda: not legacy.open)
 
 
 async def test_bytes_that_the_client_sent_too_early_are_not_lost(worker: Worker) -> None:
@@ -70,9 +73,7 @@ async def test_a_client_that_breaks_off_frees_the_upstream(worker: Worker) -> No
             client = await worker.connect()
             await switched(client)
             client.writer.transport.abort()
-        async with asyncio.timeout(5):
-            while legacy.open:
-                await asyncio.sleep(0.01)
+        await until(lambda: not legacy.open)
 
 
 async def test_a_tunnel_waits_for_the_slower_side(worker: Worker) -> None:
