@@ -94,8 +94,8 @@ class Timeouts(_Model):
     """Between two pieces of the answer's body, and between two pieces of a body the upstream is slow to take. A
     stream may run for ever as long as something moves."""
     total: Duration = Field(default=60.0, gt=0)
-    """From the end of the request (without a body: from its arrival) to the head of the answer that the client gets, over
-    all tries and the fallback."""
+    """From the end of the request (without a body: from its arrival) to the head of the answer that the client gets,
+    over all tries and the fallback."""
     tunnel_idle: Duration = Field(default=600.0, gt=0)
     """Silence in both directions after an Upgrade (WebSocket)."""
 

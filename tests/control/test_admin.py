@@ -106,7 +106,7 @@ def test_bad_query_is_400(shared: Shared, query: str) -> None:
 def test_differences_and_pairs_are_shown(shared: Shared) -> None:
     _, banyan = shared
     ask(banyan.url + "/orders/1")
-    (found,) = eventually(lambda: ask(banyan.admin + "/api/diffs").json()["diffs"])
+    (found,) = eventually(lambda: (d := ask(banyan.admin + "/api/diffs").json()["diffs"]) and d[0]["samples"] and d)
     assert {
         "fingerprint",
         "route",
