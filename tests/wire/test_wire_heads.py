@@ -18,8 +18,8 @@ Fields = list[tuple[bytes, bytes]]
 
 NAMES = [
     b"X-A", b"x-a", b"X-B", b"Cookie", b"X-User_Id", b"Accept", b"Connection", b"connection", b"Keep-Alive", b"TE",
-    b"Upgrade", b"X-Banyan-Arm", b"x-banyan-key", b"X-Forwarded-For", b"x_forwarded_for", b"X-Request-ID", b"traceparent",
-    b"Forwarded", b"Proxy-Connection", b"Content_Length", b"Via", b"Expect", b"Max-Forwards", b"Proxy",
+    b"Upgrade", b"X-Banyan-Arm", b"x-banyan-key", b"X-Forwarded-For", b"x_forwarded_for", b"X-Request-ID",
+    b"traceparent", b"Forwarded", b"Proxy-Connection", b"Content_Length", b"Via", b"Expect", b"Max-Forwards", b"Proxy",
 ]  # fmt: skip
 VALUES = [
     b"",
