@@ -1,9 +1,9 @@
 """The life of a request.
 
-Law: one coroutine per client connection runs its requests one after the other, each through the same steps, and each
-step is marked in :meth:`Exchange.run`:
+Law: every request goes through the same steps, and each step is marked where it is taken, most of them in
+:meth:`Exchange.run`:
 
-1. **Gate** - the head has come and has exactly one reading (``wire.downstream``, ``core.gate``); else it is refused.
+1. **Gate** - the head has come and has exactly one reading (``connection``, ``core.gate``); else it is refused.
 2. **Decide** - one immutable decision: generation, route, arm, why, whether to shadow, whether to fall back.
 3. **Prepare** - the body's bounds and whether a copy is kept; the head for the upstreams.
 4. **Ask** the chosen arm (``forward``); as soon as the request has been sent whole, the **shadow** starts beside it.
@@ -24,7 +24,7 @@ from proxy.core.decide import decide
 from proxy.core.fields import Kind
 from proxy.core.heads import client_head, upstream_head
 from proxy.dataplane.answers import failure_answer, options_answer
-from proxy.dataplane.forward import RequestBody, ask, client_writable, continue_answer, start_answer, tunnel
+from proxy.dataplane.forward import RequestBody, ask, continue_answer, start_answer, tunnel
 from proxy.dataplane.shadow import Pairing
 from proxy.dataplane.stats import count
 from proxy.errors import CONSEQUENCES, ExchangeError, FailureKind, Party, Seen
@@ -38,108 +38,12 @@ if TYPE_CHECKING:
     from proxy.wire.downstream import ClientConnection
     from proxy.wire.upstream import ResponseHead
 
-LINGER_SECONDS = 5.0
-"""After an answer to a request that was not read to its end, what still comes is read and thrown away for this long:
-closing at once would reset the connection and could destroy the answer on its way (RFC 9112 section 9.6)."""
-
 CLIENT_CLOSED_STATUS = 499
 """In figures only: the client left before it was answered."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
 _BAD_STATUS = FailureKind.BAD_STATUS.value
 _AMBIGUOUS = FailureKind.AMBIGUOUS_PATH
-
-
-async def serve(client: ClientConnection, worker: Worker) -> None:
-    """Run a client connection from its first byte to its end."""
-    first = True
-    while True:
-        try:
-            request = None
-            if not (first or client.pending or client.eof or worker.closing):
-                # the way of every request but the first, without the coroutine
-                await client.fiber.park(monotonic() + worker.runtime.clocks.keep_alive)
-                if client.pending:
-                    runtime = worker.runtime
-                    request = client.take_head(runtime.limits.head, runtime.limits.fields, runtime.instance)
-            if request is None:
-                request = await _next_head(client, worker, first=first)
-        except ExchangeError as failure:
-            await _refuse(client, worker, failure)
-            return
-        if request is None:
-            client.close()
-            return
-        exchange = Exchange(client, worker, worker.runtime, request)
-        await exchange.run()
-        keep, first = exchange.keep, False
-        linger = not client.body_done
-        del exchange, request  # an idle connection holds nothing of its last request
-        if not keep:
-            await _end(client, linger=linger)
-            return
-        client.body = None
-        if not client.writable:  # pipelined requests wait until their answers are read
-            try:
-                await client_writable(client, worker.runtime.clocks.write_idle)
-            except ExchangeError:
-                client.abort()
-                return
-
-
-async def _next_head(client: ClientConnection, worker: Worker, *, first: bool) -> Request | None:
-    """Step 1. The next request; None when there is to be none."""
-    clocks = worker.runtime.clocks
-    by = monotonic() + (clocks.head if first else clocks.keep_alive)
-    begun = False
-    while True:
-        if client.lost:
-            return None
-        if client.pending:
-            runtime = worker.runtime  # not the one of before the wait: it may be an old one by now
-            limits = runtime.limits
-            request = client.take_head(limits.head, limits.fields, runtime.instance)
-            if request is not None:
-                return request
-            if not begun and client.pending:
-                begun = True
-                if not first:
-                    by = monotonic() + clocks.head
-        if client.eof or (worker.closing and not begun):
-            return None
-        if monotonic() >= by:
-            if begun:
-                raise ExchangeError(FailureKind.HEAD_TIMEOUT)
-            return None
-        await client.fiber.park(by)
-
-
-async def _refuse(client: ClientConnection, worker: Worker, failure: ExchangeError) -> None:
-    """Answer what did not pass the gate; nothing that follows on the connection is read as a request."""
-    kind = failure.kind
-    count(worker.refused, kind.value)
-    client.discard()
-    if CONSEQUENCES[kind].status:
-        request_id = f"{getrandbits(128):032x}"
-        log_line(
-            "info", "request-refused", reason=kind.value, detail=failure.detail, peer=client.peer, request_id=request_id
-        )
-        client.write(
-            failure_answer(kind, request_id, worker.date, accept=None, head_only=False, extra=b"Connection: close\r\n")
-        )
-    await _end(client, linger=True)
-
-
-async def _end(client: ClientConnection, *, linger: bool) -> None:
-    """Close after everything written has been sent."""
-    if linger and not client.lost and not client.eof:
-        client.discard()
-        client.write_eof()
-        by = monotonic() + LINGER_SECONDS
-        while not client.lost and not client.eof and monotonic() < by:
-            await client.fiber.park(by)
-            client.discard()
-    client.close()
 
 
 class Exchange:
@@ -243,7 +147,8 @@ class Exchange:
             lines.append(b"X-Forwarded-Host: %b\r\n" % lower.get(b"host", b""))
         given = lower.get(b"x-request-id", b"")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else made
-        if not given:
+        if self.request_id is made:  # also in place of one that is not fit for a log
+            self._replace_field(b"x-request-id", None)
             lines.append(b"X-Request-ID: %b\r\n" % made)
         if b"traceparent" not in lower:
             lines.append(b"traceparent: 00-%b-%b-00\r\n" % (made, number))
@@ -278,10 +183,15 @@ class Exchange:
             self.keep = request.keep_alive and self.body is None
             self.client.write(options_answer(self.date, b"" if self.keep else b"Connection: close\r\n"))
             return True
-        less = b"%d" % (hops - 1)
-        request.fields = [(n, less if n.lower() == b"max-forwards" else v) for n, v in request.fields]
-        request.tidy = False  # its head is written anew
+        self._replace_field(b"max-forwards", b"%d" % (hops - 1))
         return False
+
+    def _replace_field(self, lower: bytes, value: bytes | None) -> None:
+        """Give a field of the request another value, or remove it; its head is written anew then."""
+        request = self.request
+        kept = [(n, v if n.lower() != lower else value) for n, v in request.fields]
+        request.fields = [(n, v) for n, v in kept if v is not None]
+        request.tidy = False
 
     async def _try_both(self, candidate: UpstreamRuntime) -> None:
         """Steps 4 and 5: the candidate, early enough that legacy can still answer."""

@@ -12,12 +12,12 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.core.heads import marked
+from proxy.core.heads import marked, trailer_lines
 from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.messages import Answer, Fields, Pair
 from proxy.telemetry.logs import log_line
-from proxy.wire.body import chunk, last_chunk
+from proxy.wire.body import ChunkedBody, chunk, last_chunk
 from proxy.wire.fiber import Fiber
 
 if TYPE_CHECKING:
@@ -138,10 +138,12 @@ class Pairing:
         if body is not None and body.kept is not None:
             sent = b"".join(body.kept)
             if body.chunked:
-                sent = (chunk(sent) if sent else b"") + last_chunk(b"")
+                trailers = exchange.client.body.trailers if isinstance(exchange.client.body, ChunkedBody) else []
+                sent = (chunk(sent) if sent else b"") + last_chunk(trailer_lines(trailers))
         name = plan.candidate if decision.arm == "legacy" else plan.legacy
         upstream = exchange.runtime.upstreams[name or ""]
         pairing = cls(exchange, worker, plan, marked(exchange.head, _MARK) + sent)
+        pairing._hold(len(sent))
         stats.shadows_in_flight += 1
         worker.shadows.add(pairing._fiber)
         pairing._fiber.start(pairing._ask(upstream, exchange.request.method), pairing._ended)
@@ -177,6 +179,8 @@ class Pairing:
             return
         self._closed = True
         self._stats.shadow_dropped(reason)
+        self.mine.pieces.clear()
+        self.shadow.pieces.clear()
         self._let_go()
         self._fiber.interrupt(ExchangeError(FailureKind.CLIENT_LEFT))
 

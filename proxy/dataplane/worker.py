@@ -27,7 +27,7 @@ import uvloop
 from proxy.config.model import settings_from_document
 from proxy.core.snapshot import NO_ROUTE_ID, build_snapshot
 from proxy.dataplane.answers import failure_answer
-from proxy.dataplane.exchange import serve
+from proxy.dataplane.connection import serve
 from proxy.dataplane.runtime import Pools, Runtime
 from proxy.dataplane.stats import RouteStats, count
 from proxy.errors import FailureKind
@@ -109,12 +109,7 @@ class Worker:
             client.close()
             return
         self._clients.add(client)
-        client.fiber.start(serve(client, self), self._served)
-
-    @staticmethod
-    def _served(error: BaseException | None) -> None:
-        if error is not None:  # a bug of ours outside of any request; the sweep of the loop goes on
-            log_line("error", "connection-internal-error", error=repr(error))
+        client.fiber.start(serve(client, self))
 
     def _closed(self, client: ClientConnection) -> None:
         self._clients.discard(client)

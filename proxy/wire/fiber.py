@@ -39,10 +39,13 @@ class Fiber:
         self.deadline = NEVER
         self.running = False
 
-    def start(self, coroutine: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]) -> None:
+    def start(
+        self, coroutine: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None] | None = None
+    ) -> None:
         """Run ``coroutine`` up to its first park.
 
-        ``ended`` is called once, with the exception that ended the coroutine, or None.
+        ``ended`` is called once, with the exception that ended the coroutine, or None. Without it an exception leaves
+        through whoever woke the fiber.
         """
         self._coroutine = coroutine
         self._ended = ended
@@ -118,3 +121,5 @@ class Fiber:
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(error)
+        elif error is not None:
+            raise error

@@ -198,7 +198,10 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         An upstream may answer early and close; our next write then fails, and the event loop drops the connection with
         the answer still unread in the kernel. A second descriptor keeps it readable.
         """
-        if self._duplicate < 0 and (sock := self.transport.get_extra_info("socket")) is not None:
+        transport = self.transport
+        if self._duplicate >= 0 or transport.get_extra_info("ssl_object") is not None:
+            return  # what the kernel holds of a TLS connection is not an answer
+        if (sock := transport.get_extra_info("socket")) is not None:
             self._duplicate = os.dup(sock.fileno())
 
     def _rescue(self) -> None:
