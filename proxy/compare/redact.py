@@ -21,7 +21,7 @@ _CONTAINS = (
     "accesskey", "apikey", "authorization", "bearer", "cardnumber", "cardno", "connectsid", "cookie", "credential",
     "creditcard", "csrf", "jsessionid", "jwt", "onetimecode", "passcode", "passphrase", "passwd", "password",
     "phpsessid", "privatekey", "pwd", "secret", "securitycode", "session", "signature", "signingkey", "encryptionkey",
-    "token", "xsrf", "authkey",
+    "token", "xsrf", "authkey", "banyankey",
 )  # fmt: skip
 _WORDS = frozenset({"card", "cvc", "cvv", "iban", "otp", "pan", "pass", "pin", "sid", "ssn", "tan", "auth"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")

@@ -120,11 +120,11 @@ class Upstream(_Model):
                 parts = urlsplit(url)
                 parts.port  # noqa: B018 - raises ValueError when the port is out of range
             except ValueError as error:
-                raise ValueError(f"{url!r} is not a URL: {error}") from None
+                raise ValueError(f"an endpoint is not a URL: {error}") from None
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:9001")
             if parts.path not in ("", "/") or parts.query or parts.fragment:
-                raise ValueError(f"{url!r} may hold scheme, host and port only: targets are forwarded unchanged")
+                raise ValueError("an endpoint may hold scheme, host and port only: targets are forwarded unchanged")
         return value
 
 
@@ -366,7 +366,8 @@ class Settings(_Model):
     @classmethod
     def _store(cls, value: str) -> str:
         if not value.startswith("sqlite:///") or len(value) <= len("sqlite:///"):
-            raise ValueError(f"{value!r} is not a store; write it like sqlite:///var/banyan.db")
+            scheme = value.partition(":")[0]  # not the rest: it may hold a password
+            raise ValueError(f"{scheme!r} is not a store; write it like sqlite:///var/banyan.db")
         return value
 
 

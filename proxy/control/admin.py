@@ -201,7 +201,13 @@ async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]
             raise RefusedError(400, "bad-body", f"unknown field {name[:50]!r}; known are {', '.join(fields)}")
         if not isinstance(value, fields[name]) or isinstance(value, bool):
             raise RefusedError(400, "bad-body", f"{name} is not of the right type ({fields[name].__name__})")
+        if isinstance(value, str) and not value.isascii() and _half_a_character(value):
+            raise RefusedError(400, "bad-body", f"{name} holds half a character (a lone surrogate)")
     return body
+
+
+def _half_a_character(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _expected(request: web.Request) -> int | None:

@@ -29,6 +29,10 @@ HEALTHY_SECONDS = 30.0
 """A child that lived as long is restarted with the first, shortest wait again."""
 HELLO_SECONDS = 10.0
 START_SECONDS = 30.0
+SILENT_SECONDS = 5.0
+"""A child that has said nothing for so long is not ready (it tells its figures every second)."""
+HUNG_SECONDS = 15.0
+"""After so long it is killed, and started again."""
 START_DEATHS = 3
 """Deaths of one child before it was ever ready that make the start fail."""
 MAX_BACKLOG_BYTES = 32 * 1024 * 1024
@@ -48,6 +52,8 @@ class Child:
         self.generation = 0
         """The configuration that it said it applies; 0 while it is not ready."""
         self.restarts = 0
+        self.heard_at = 0.0
+        """When it last said anything, monotonic seconds; figures come every second."""
         self.stats: Stats | None = None
 
     @property
@@ -62,8 +68,13 @@ class Child:
 
     @property
     def ready(self) -> bool:
-        """Alive, and some configuration is applied."""
-        return self.pid != 0 and self.channel is not None and self.generation > 0
+        """Alive, not silent, and some configuration is applied."""
+        return (
+            self.pid != 0
+            and self.channel is not None
+            and self.generation > 0
+            and monotonic() - self.heard_at < SILENT_SECONDS
+        )
 
 
 class Children:
@@ -89,6 +100,7 @@ class Children:
         self.workers = [Child("worker", index) for index in range(workers)]
         children = [*self.comparators, *self.workers]
         self._keepers = [spawn(self._keep(child), f"keep {child.name}") for child in children]
+        self._keepers.append(spawn(self._watch(), "watch"))
         await self._until(lambda: all(c.ready or _hopeless(c) for c in children), START_SECONDS)
         for worker in self.workers:  # without a comparator traffic is served all the same, and pairs are dropped
             if not worker.ready:
@@ -202,7 +214,19 @@ class Children:
             self._on_gone(hello.pid)  # only now: what it sent last may arrive after it has ended
             self._wake()
 
+    async def _watch(self) -> None:
+        """Kill who hangs: it holds connections that another process would serve."""
+        while True:
+            await asyncio.sleep(1.0)
+            for child in [*self.comparators, *self.workers]:
+                silent = monotonic() - child.heard_at
+                if child.pid and child.generation and silent > HUNG_SECONDS:
+                    why = f"silent for {silent:.0f} seconds"
+                    log_line("error", "child-killed", child=child.name, pid=child.pid, why=why)
+                    _kill(child)
+
     def _heard(self, child: Child, pid: int, message: FromChild) -> None:
+        child.heard_at = monotonic()
         if isinstance(message, Ready):
             child.generation = message.generation
             self._wake()

@@ -118,11 +118,18 @@ def _host_is_loopback(request: web.Request) -> bool:
     return match is not None and is_loopback(f"{match[1]}:0")
 
 
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def _refuse_foreign_pages(request: web.Request) -> None:
     """A form or script of another site: browsers say where it comes from, and cannot send JSON without asking."""
     if request.content_type != "application/json":
         raise RefusedError(415, "not-json", "a change is sent as application/json")
     origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    foreign = origin is not None and _netloc(origin) != request.headers.get("Host")
     if foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise RefusedError(403, "forbidden", "changes from other sites are refused")

@@ -24,6 +24,7 @@ from proxy.messages import Override, Snapshot
 from proxy.store.events import Event, StaleVersionError
 from proxy.store.tally import Tally, add
 from proxy.telemetry.logs import log_line
+from proxy.wire.tasks import spawn
 
 SETTLE_SECONDS = 2.0
 """How long a change waits for all workers to apply it before it answers."""
@@ -62,6 +63,7 @@ class Operations:
         self.overrides: dict[str, Override] = {}
         self.versions: dict[str, int] = {}
         self.draining = False
+        self._saving = asyncio.Lock()
         self.started_at = time.time()
         self.listen: Sequence[str] = ()
         self.admin = ""
@@ -244,6 +246,14 @@ class Operations:
 
     async def save_figures(self) -> None:
         """Put what came in since the last time into the store; what cannot be kept comes again next time."""
+        # Shielded: a save that is cut off between storing and remembering would be stored twice.
+        await asyncio.shield(spawn(self._save_figures(), "save figures"))
+
+    async def _save_figures(self) -> None:
+        async with self._saving:
+            await self._save_what_is_new()
+
+    async def _save_what_is_new(self) -> None:
         deltas, mark = self.figures.unsaved()
         if not deltas:
             return

@@ -41,6 +41,9 @@ def ambiguous(path: bytes) -> bool:
     Dot segments, double slashes, backslashes, ``;`` parameters, encoded slash, backslash or NUL (also encoded twice),
     overlong UTF-8, and ``%`` without two hex digits.
     """
+    # What every alternative of the expression begins with; most paths hold none of it, and this is a third of the cost.
+    if not (b"//" in path or b"/." in path or b"%" in path or b";" in path or b"\\" in path):
+        return False
     return _find_ambiguity(path) is not None
 
 

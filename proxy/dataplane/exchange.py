@@ -16,6 +16,7 @@ Law: every request goes through the same steps, and each step is marked where it
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from random import getrandbits, random
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -98,13 +99,18 @@ class Exchange:
             self.head = upstream_head(request, trusted=trusted, extra=our_lines)
             if runtime.expose:
                 self._expose()
-            # 4. to 6. ask, fall back, relay
+            # 4. ask and 6. relay
             if plan is None or decision.arm == "legacy":
                 await self._try(runtime.legacy, b"", 0.0, falls_back=False)
             elif not decision.fallback:
                 await self._try(runtime.upstreams[plan.candidate or ""], b"", 0.0, falls_back=False)
             else:
-                await self._try_both(runtime.upstreams[plan.candidate or ""])
+                candidate = runtime.upstreams[plan.candidate or ""]
+                self._total = candidate.timeouts.total
+                try:
+                    await self._try(candidate, b"", min(runtime.legacy_seconds, self._total / 2), falls_back=True)
+                except ExchangeError as failure:
+                    await self._fall_back(candidate, failure)
         except ExchangeError as failure:
             self._failed(failure)
         except Exception as error:  # noqa: BLE001 - a bug of ours must cost one request, not the connections beside it
@@ -193,35 +199,27 @@ class Exchange:
         request.fields = [(n, v) for n, v in kept if v is not None]
         request.tidy = False
 
-    async def _try_both(self, candidate: UpstreamRuntime) -> None:
-        """Steps 4 and 5: the candidate, early enough that legacy can still answer."""
-        legacy = self.runtime.legacy
-        self._total = candidate.timeouts.total
-        reserve = min(legacy.timeouts.connect + legacy.timeouts.first_byte, self._total / 2)
-        try:
-            await self._try(candidate, b"", reserve, falls_back=True)
-        except ExchangeError as failure:
-            # 5. fall back
-            reason = CONSEQUENCES[failure.kind].fallback
-            if not self._may_fall_back(reason, failure.seen):
-                raise
-            count(self.stats.counters.fallbacks, reason)
-            log_line(
-                "warning",
-                "fallback",
-                route=self.decision.route_id,
-                reason=reason,
-                failure=failure.kind.value,
-                upstream=candidate.name,
-                request_id=self.request_id,
-            )
-        else:
-            return
+    async def _fall_back(self, candidate: UpstreamRuntime, failure: ExchangeError) -> None:
+        """Step 5: legacy answers for the candidate, if it may; else ``failure`` stands."""
+        reason = CONSEQUENCES[failure.kind].fallback
+        if not self._may_fall_back(reason, failure.seen):
+            raise failure
+        count(self.stats.counters.fallbacks, reason)
+        log_line(
+            "warning",
+            "fallback",
+            route=self.decision.route_id,
+            reason=reason,
+            failure=failure.kind.value,
+            upstream=candidate.name,
+            request_id=self.request_id,
+        )
         self.arm = "legacy"
         self._shadow_dropped("fallback")
         if self.runtime.expose:
             self._expose()
-        await self._try(legacy, b"X-Banyan-Fallback: %b\r\n" % reason.encode(), 0.0, falls_back=False)
+        mark = b"X-Banyan-Fallback: %b\r\n" % reason.encode()
+        await self._try(self.runtime.legacy, mark, 0.0, falls_back=False)
 
     def _may_fall_back(self, reason: str, seen: Seen) -> bool:
         plan = self.decision.plan
@@ -253,7 +251,8 @@ class Exchange:
             outcome = _BAD_STATUS
             if falls_back and self._may_fall_back("5xx", Seen.MAYBE_SEEN):
                 self.stats.answered(upstream.name, outcome, first_byte)
-                connection.take_body()  # a short one is at hand, and the connection stays usable
+                with suppress(ExchangeError):  # broken or not, it is not passed on
+                    connection.take_body()  # a short one is at hand, and the connection stays usable
                 connection.release()
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(head.status))
         try:
@@ -362,7 +361,8 @@ class Exchange:
             if not self.awaits_continue:
                 return
             self._continued = True
-        self.client.write(client_head(head.raw, head.hidden, chunked=False, extra=b""))
+        hidden = head.hidden + [field for field in head.fields if field[0].lower() == b"content-length"]
+        self.client.write(client_head(head.raw, hidden, chunked=False, extra=b""))
 
     def received(self, now: float) -> None:
         """The request has been sent whole: its deadline begins, and the shadow."""

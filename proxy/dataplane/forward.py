@@ -177,6 +177,7 @@ async def _send_body(
         connection.write(data)
     if body.ended:
         return
+    connection.unfinished = True
     connection.keep_for_rescue()
     moved_at = monotonic()
     while not body.ended:
@@ -197,7 +198,10 @@ async def _send_body(
         elif data := body.next():
             connection.write(data)
             moved_at = monotonic()
-        elif not body.ended:
+            connection.unfinished = not body.ended
+        elif body.ended:
+            connection.unfinished = False
+        else:
             await _wait_for_body(exchange, moved_at)
 
 
@@ -257,7 +261,7 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
         exchange.client.write(data)
         exchange.client.write(piece)
     if done:
-        _let_go(exchange, connection)
+        connection.release()
     return done
 
 
@@ -267,13 +271,6 @@ def _in_chunks(connection: UpstreamConnection, piece: bytes, *, done: bool) -> b
         body = connection.body
         data += last_chunk(trailer_lines(body.trailers) if isinstance(body, ChunkedBody) else b"")
     return data
-
-
-def _let_go(exchange: Exchange, connection: UpstreamConnection) -> None:
-    if exchange.body is not None and not exchange.body.ended:
-        connection.discard()  # an early answer: the rest of the request will never come
-    else:
-        connection.release()
 
 
 async def continue_answer(exchange: Exchange, connection: UpstreamConnection, idle: float) -> None:
@@ -295,7 +292,7 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
         if exchange.ends_with_connection and failure.kind is not FailureKind.CLIENT_LEFT:
             client.abort(reset=True)  # only a reset tells an HTTP/1.0 client that this was not the end
         raise ExchangeError(failure.kind, Seen.ANSWER_STARTED, failure.detail) from None
-    _let_go(exchange, connection)
+    connection.release()
 
 
 async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: float) -> bytes:
@@ -312,6 +309,7 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
         connection.proceed()
         if body is not None and not body.ended and connection.writable and (data := body.next()):
             connection.write(data)  # both directions at once: the answer began while the request still comes
+            connection.unfinished = not body.ended
             by = monotonic() + idle
         piece = connection.take_body()
         if piece or connection.body_done:

@@ -87,6 +87,9 @@ class Runtime:
         self.generation = snapshot.generation
         self.upstreams = {name: UpstreamRuntime(name, up, pools) for name, up in settings.upstreams.items()}
         self.legacy = self.upstreams[settings.legacy]
+        legacy = self.legacy.timeouts
+        self.legacy_seconds = legacy.connect + legacy.first_byte
+        """What a fallback needs of a request's deadline."""
         self.limits = settings.limits
         self.clocks = settings.client_timeouts
         self.expose = settings.expose

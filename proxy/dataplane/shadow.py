@@ -12,6 +12,8 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from proxy.config.model import SAFE_METHODS
+from proxy.core.fields import Kind, classify
 from proxy.core.heads import marked, trailer_lines
 from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 LAG_SECONDS = 0.05
 """A loop that is this late has no time for shadows."""
+
+SPENT_BYTES = 16 * 1024
+"""Kept of an answer whose pair cannot be compared any more: streams go on for hours, and others need the memory."""
 
 _MARK = b"X-Banyan-Shadow: 1\r\n"
 
@@ -159,6 +164,8 @@ class Pairing:
         """A piece of the client's answer; too much for the memory that all shadows share ends this one."""
         if not self._closed and not self._hold(self.mine.piece(piece)):
             self.drop("memory")
+        elif self.mine.truncated and self.mine.size > SPENT_BYTES:
+            self._spend()
 
     def answered(self, failure: FailureKind | None) -> None:
         """The client's answer is over."""
@@ -203,7 +210,8 @@ class Pairing:
                     break
                 except ExchangeError as failure:
                     connection.discard()
-                    if not (again and reused and failure.kind is FailureKind.RESET):
+                    stale = again and reused and failure.kind is FailureKind.RESET
+                    if not (stale and method in SAFE_METHODS):
                         raise
             self._stats.shadowed(upstream.name, shadow.seconds)
         except ExchangeError as failure:
@@ -235,7 +243,8 @@ class Pairing:
                 if not self._hold(shadow.piece(piece)):
                     self.drop("memory")
                     raise ExchangeError(FailureKind.CLIENT_LEFT)
-                if shadow.truncated:  # enough is known, and an endless answer must not be followed
+                if shadow.truncated:
+                    self._spend()  # enough is known, and an endless answer must not be followed
                     connection.discard()
                     break
             if connection.body_done:
@@ -256,6 +265,16 @@ class Pairing:
             self._compare()
 
     # -- both -----------------------------------------------------------------------------------------------------
+
+    def _spend(self) -> None:
+        """One side is too large to be compared: of both only a beginning is kept, for the record."""
+        self._let_go()
+        for side in (self.mine, self.shadow):
+            if side.size > SPENT_BYTES:
+                side.pieces = [b"".join(side.pieces)[:SPENT_BYTES]]
+                side.size = SPENT_BYTES
+                side.truncated = True
+            self._hold(side.size)
 
     def _hold(self, size: int) -> bool:
         self._held += size
@@ -291,7 +310,7 @@ class Pairing:
             at=self._at,
             method=request.method,
             target=request.target,
-            fields=request.fields,
+            fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],  # keys, marks
             body=b"".join(body.kept) if body is not None and body.kept else b"",
             arm=decision.arm,
             reason=decision.reason,

@@ -46,6 +46,8 @@ STATS_SECONDS = 1.0
 COMPARATOR_RETRY_SECONDS = 0.5
 COMPARATOR_BACKLOG_BYTES = 32 * 1024 * 1024
 """Pairs that the comparator has not taken; above it they are dropped."""
+MAX_PAIR_BYTES = ipc.MAX_MESSAGE_BYTES - 1024 * 1024
+"""The bodies of one pair; the comparator refuses a larger message."""
 LISTEN_BACKLOG = 4096
 GC_THRESHOLD = (50_000, 20, 50)
 """Requests make almost no cycles: collecting less often keeps pauses out of p99 (docs/performance.md)."""
@@ -93,6 +95,8 @@ class Worker:
             return "comparator-down"
         if channel.backlog > COMPARATOR_BACKLOG_BYTES:
             return "comparator-behind"
+        if len(pair.legacy.body) + len(pair.candidate.body) + len(pair.body) > MAX_PAIR_BYTES:
+            return "memory"
         channel.send(pair)
         return ""
 

@@ -6,6 +6,7 @@ A file that is no database any more is moved aside, never deleted, and a new one
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,6 +64,8 @@ def is_damaged(connection: sqlite3.Connection) -> bool:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    # Bodies are customers' data, even redacted; SQLite gives its other files the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         # Pages can only be given back if this is said before the first table.

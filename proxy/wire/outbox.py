@@ -37,7 +37,10 @@ class Outbox:
             if held:
                 sender.held = b""
                 if not sender.lost:
-                    sender.transport.write(held)
+                    try:
+                        sender.transport.write(held)
+                    except (OSError, RuntimeError):  # a dying connection must not keep the others' bytes
+                        sender.transport.abort()
 
 
 class Sender:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.wire.resolver import Resolver
 from proxy.wire.tasks import spawn
 from proxy.wire.upstream import UpstreamConnection
 
@@ -38,6 +39,7 @@ class Pool:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self.max_idle = max_idle
         self._idle: deque[UpstreamConnection] = deque()
+        self._resolver = Resolver(self.host)
 
     def take(self, owner: Fiber) -> UpstreamConnection | None:
         """A connection that is free now, or None."""
@@ -86,13 +88,20 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                transport, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self),
-                    self.host,
-                    self.port,
-                    ssl=self._tls,
-                    server_hostname=self.host if self._tls else None,
-                )
+                addresses = await self._resolver.addresses()
+                for last, address in enumerate(addresses, 1 - len(addresses)):
+                    try:
+                        transport, connection = await loop.create_connection(
+                            lambda: UpstreamConnection(self),
+                            address,
+                            self.port,
+                            ssl=self._tls,
+                            server_hostname=self.host if self._tls else None,
+                        )
+                        break
+                    except OSError:
+                        if last == 0:
+                            raise
         except TimeoutError:
             return ExchangeError(FailureKind.CONNECT_TIMEOUT, Seen.NOT_SENT)
         except (OSError, ssl.SSLError, UnicodeError) as error:

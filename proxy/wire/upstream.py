@@ -47,13 +47,18 @@ _NO_BODY = (204, 304)
 class _HeadParser:
     """Collects what llhttp finds in one answer's head."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "special")
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
+        self.special: list[tuple[int, tuple[bytes, bytes]]] = []  # the fields of any Kind, with it
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
+        field = (name, value)
+        self.fields.append(field)
+        kind = (known.get(name) or classify(name))[1]
+        if kind:
+            self.special.append((kind, field))
 
 
 class ResponseHead:
@@ -102,6 +107,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         "owner",
         "pool",
         "tunnel",
+        "unfinished",
         "used",
         "writable",
     )
@@ -123,6 +129,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self._parsing: _HeadParser | None = None
         self._scanned = 0
         self._reusable = False
+        self.unfinished = False  # the request has not been sent whole: what comes next would be read as its rest
         self._whole = False  # the buffer holds exactly the body
         self._buffer = b""
         self._paused = False
@@ -190,7 +197,10 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         """Tell the upstream that nothing more will come, after everything written."""
         if not self.lost:
             self.flush()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:  # TLS cannot half-close
+                self.transport.close()
 
     def keep_for_rescue(self) -> None:
         """Call before a body is streamed.
@@ -253,11 +263,12 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self._buffer = buffer[stop:]
         self._scanned = 0
         self._parser = self._parsing = None
-        return self._head(parser, parsing.fields, raw, method)
+        return self._head(parser, parsing, raw, method)
 
     def _head(  # noqa: C901 - one pass over the fields, on the path of every answer
-        self, parser: httptools.HttpResponseParser, fields: list[tuple[bytes, bytes]], raw: bytes, method: str
+        self, parser: httptools.HttpResponseParser, parsing: _HeadParser, raw: bytes, method: str
     ) -> ResponseHead:
+        fields = parsing.fields
         status: int = parser.get_status_code()
         keep = raw.startswith(b"HTTP/1.1 ")
         if status < 100 or len(fields) > MAX_FIELDS or not (keep or raw.startswith(b"HTTP/1.0 ")):
@@ -266,17 +277,14 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         length: int | None = None
         hidden: list[tuple[bytes, bytes]] = []
         named: set[bytes] = set()
-        for field in fields:
-            name, value = field
-            kind = (known.get(name) or classify(name))[1]
-            if kind:
-                kinds |= kind
-                if kind == _LENGTH:
-                    length = int(value)  # llhttp has checked the digits
-                elif kind & TO_CLIENT_DROPPED:
-                    hidden.append(field)
-                    if kind == _CONNECTION and value != b"keep-alive":
-                        named |= connection_tokens(value)
+        for kind, field in parsing.special:
+            kinds |= kind
+            if kind == _LENGTH:
+                length = int(field[1])  # llhttp has checked the digits
+            elif kind & TO_CLIENT_DROPPED:
+                hidden.append(field)
+                if kind == _CONNECTION and field[1] != b"keep-alive":
+                    named |= connection_tokens(field[1])
         if named:
             keep = keep and b"close" not in named
             named -= NEVER_NAMED_IN_CONNECTION
@@ -370,6 +378,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         """The owner is done: back to the pool if the answer ended where it said, else closed."""
         if (
             not self._reusable
+            or self.unfinished
             or self._buffer
             or self._paused
             or self.eof
