@@ -80,23 +80,12 @@ class Side:
 class Pairing:
     """Two answers to one request on their way to be compared: the client's and the shadow's."""
 
-    __slots__ = (
-        "_answered",
-        "_at",
-        "_begun",
-        "_closed",
-        "_facts",
-        "_failure",
-        "_fiber",
-        "_held",
-        "_plan",
-        "_request",
-        "_shadow_failure",
-        "_stats",
-        "_worker",
-        "mine",
-        "shadow",
-    )
+    # Defaults stand on the class: most pairs never touch them.
+    _failure = ""
+    _shadow_failure = ""
+    _answered = False
+    _closed = False
+    _held = 0
 
     def __init__(self, exchange: Exchange, worker: Worker, plan: RoutePlan, request: bytes) -> None:
         cap = plan.route.shadow.max_body
@@ -104,16 +93,11 @@ class Pairing:
         self._plan = plan
         self._stats: RouteStats = exchange.stats
         self._request = request
+        # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
         self._facts = (exchange.request, exchange.decision, exchange.request_id, exchange.body)
         self._begun = monotonic()
-        self._at = time.time()
         self.mine = Side(cap)
         self.shadow = Side(cap)
-        self._failure = ""
-        self._shadow_failure = ""
-        self._answered = False
-        self._closed = False
-        self._held = 0
         self._fiber = Fiber()
 
     @classmethod
@@ -307,7 +291,7 @@ class Pairing:
             generation=decision.generation,
             route=decision.route_id,
             request_id=request_id.decode("latin-1"),
-            at=self._at,
+            at=time.time() - (monotonic() - self._begun),
             method=request.method,
             target=request.target,
             fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],  # keys, marks
