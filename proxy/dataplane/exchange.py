@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.dataplane.runtime import Runtime, UpstreamRuntime
     from proxy.dataplane.worker import Worker
     from proxy.wire.downstream import ClientConnection
-    from proxy.wire.upstream import ResponseHead
+    from proxy.wire.response import ResponseHead
 
 CLIENT_CLOSED_STATUS = 499
 """In figures only: the client left before it was answered."""

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.runtime import UpstreamRuntime
     from proxy.wire.downstream import ClientConnection
-    from proxy.wire.upstream import ResponseHead, UpstreamConnection
+    from proxy.wire.response import ResponseHead
+    from proxy.wire.upstream import UpstreamConnection
 
 CONTINUE_SECONDS = 1.0
 """A client that waits for 100 (Continue) gets ours after this time, if the upstream says nothing."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from proxy.dataplane.runtime import UpstreamRuntime
     from proxy.dataplane.stats import RouteStats
     from proxy.dataplane.worker import Worker
-    from proxy.wire.upstream import ResponseHead, UpstreamConnection
+    from proxy.wire.response import ResponseHead
+    from proxy.wire.upstream import UpstreamConnection
 
 LAG_SECONDS = 0.05
 """A loop that is this late has no time for shadows."""

@@ -19,13 +19,13 @@ from proxy.core.fields import (
     Kind,
     classify,
     connection_tokens,
-    known,
 )
 from proxy.core.gate import CHUNKED
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.body import Body, BodyError, ChunkedBody, CloseBody, LengthBody
 from proxy.wire.downstream import READ_MARK_BYTES
 from proxy.wire.outbox import Sender
+from proxy.wire.response import HeadParser, ResponseHead
 
 if TYPE_CHECKING:
     from proxy.wire.fiber import Fiber
@@ -42,49 +42,6 @@ RESCUE_BYTES = 64 * 1024
 _TRANSFER, _CONNECTION, _LENGTH = Kind.TRANSFER, Kind.CONNECTION, Kind.LENGTH
 _INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_BODY = (204, 304)
-
-
-class _HeadParser:
-    """Collects what llhttp finds in one answer's head."""
-
-    __slots__ = ("fields", "special")
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.special: list[tuple[int, tuple[bytes, bytes]]] = []  # the fields of any Kind, with it
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        field = (name, value)
-        self.fields.append(field)
-        kind = (known.get(name) or classify(name))[1]
-        if kind:
-            self.special.append((kind, field))
-
-
-class ResponseHead:
-    """The head of one answer.
-
-    ``length`` is bytes, CHUNKED, or None if the body ends with the connection; ``hidden`` are the fields that the
-    client is not to see.
-    """
-
-    __slots__ = ("fields", "hidden", "kinds", "length", "raw", "status")
-
-    def __init__(
-        self,
-        status: int,
-        fields: list[tuple[bytes, bytes]],
-        raw: bytes,
-        kinds: int,
-        length: int | None,
-        hidden: list[tuple[bytes, bytes]],
-    ) -> None:
-        self.status = status
-        self.fields = fields
-        self.raw = raw
-        self.kinds = kinds
-        self.length = length
-        self.hidden = hidden
 
 
 class UpstreamConnection(Sender, asyncio.Protocol):
@@ -126,7 +83,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self.heard = False  # any byte of the current answer came
         self.interims = 0
         self._parser: httptools.HttpResponseParser | None = None
-        self._parsing: _HeadParser | None = None
+        self._parsing: HeadParser | None = None
         self._scanned = 0
         self._reusable = False
         self.unfinished = False  # the request has not been sent whole: what comes next would be read as its rest
@@ -243,7 +200,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
             return None
         parser, parsing = self._parser, self._parsing
         if parser is None or parsing is None:
-            parsing = self._parsing = _HeadParser()
+            parsing = self._parsing = HeadParser()
             parser = self._parser = httptools.HttpResponseParser(parsing)
         scanned = self._scanned
         end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
@@ -266,7 +223,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         return self._head(parser, parsing, raw, method)
 
     def _head(  # noqa: C901 - one pass over the fields, on the path of every answer
-        self, parser: httptools.HttpResponseParser, parsing: _HeadParser, raw: bytes, method: str
+        self, parser: httptools.HttpResponseParser, parsing: HeadParser, raw: bytes, method: str
     ) -> ResponseHead:
         fields = parsing.fields
         status: int = parser.get_status_code()
