@@ -104,7 +104,8 @@ class Upstream(_Model):
     """A named service that can answer."""
 
     endpoints: list[str] = Field(min_length=1)
-    """``http://host:port`` or ``https://host:port``, without a path; used in turn."""
+    """``http://host:port`` or ``https://host:port``, without a path; used in turn. A name is looked up again every
+    5 seconds while there is traffic; if that fails, the addresses found last are used."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for it."""
     max_idle: int = Field(default=128, ge=0, le=10_000)
