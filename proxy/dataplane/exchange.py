@@ -318,7 +318,10 @@ class Exchange:
         if self._shadow_wanted:
             self._shadow_dropped("client-left" if self.client.lost else "not-sent")
         if self.pairing is not None:
-            self.pairing.answered(self._failure)
+            try:
+                self.pairing.answered(self._failure)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._shadow_bug(error)
 
     # -- for forward ----------------------------------------------------------------------------------------------
 
@@ -370,7 +373,14 @@ class Exchange:
             self.total_at = now + self._total
         if self._shadow_wanted:
             self._shadow_wanted = False
-            self.pairing = Pairing.begin(self, self._worker)
+            try:
+                self.pairing = Pairing.begin(self, self._worker)
+            except Exception as error:  # noqa: BLE001 - no bug in shadowing may reach the client
+                self._shadow_bug(error)
+
+    def _shadow_bug(self, error: Exception) -> None:
+        log_line("error", "shadow-internal-error", error=repr(error), route=self.decision.route_id)
+        self.stats.shadow_dropped("internal-error")
 
     def _shadow_dropped(self, reason: str) -> None:
         """No shadow for this request after all; counted, if one was wanted."""

@@ -147,7 +147,9 @@ class Pairing:
 
     def capture(self, piece: bytes) -> None:
         """A piece of the client's answer; too much for the memory that all shadows share ends this one."""
-        if not self._closed and not self._hold(self.mine.piece(piece)):
+        if self._closed:
+            return
+        if not self._hold(self.mine.piece(piece)):
             self.drop("memory")
         elif self.mine.truncated and self.mine.size > SPENT_BYTES:
             self._spend()

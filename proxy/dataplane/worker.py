@@ -158,13 +158,20 @@ class Worker:
             self.lag = max(0.0, now - expected)
             expected = now + SWEEP_SECONDS
             self.date = formatdate(usegmt=True).encode()
-            for client in [c for c in self._clients if c.fiber.deadline <= now]:
-                client.fiber.sweep(now)
-            for fiber in [f for f in self.shadows if f.deadline <= now]:
-                fiber.sweep(now)
-            for client in [c for c in self._clients if c.abort_at <= now]:
-                client.abort()
-            self._pools.sweep(now)
+            try:
+                self._keep_time(now)
+            except Exception as error:  # noqa: BLE001 - a bug in one connection must not stop everybody's clocks
+                log_line("error", "sweep-internal-error", error=repr(error))
+
+    def _keep_time(self, now: float) -> None:
+        """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
+        for client in [c for c in self._clients if c.fiber.deadline <= now]:
+            client.fiber.sweep(now)
+        for fiber in [f for f in self.shadows if f.deadline <= now]:
+            fiber.sweep(now)
+        for client in [c for c in self._clients if c.abort_at <= now]:
+            client.abort()
+        self._pools.sweep(now)
 
     async def _report(self, supervisor: ipc.Channel[Any]) -> None:
         while True:

@@ -65,7 +65,6 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         "pool",
         "tunnel",
         "unfinished",
-        "used",
         "writable",
     )
 
@@ -74,7 +73,6 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self.pool = pool
         self.owner: Fiber | None = None
         self.tunnel: Tunnel | None = None
-        self.used = False  # has carried a request before
         self.idle_since = 0.0
         self.eof = False
         self.writable = True
@@ -351,7 +349,6 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self.body = None
         self.heard = self._reusable = False
         self.interims = 0
-        self.used = True
         self.pool.put(self)
 
     def discard(self) -> None:
