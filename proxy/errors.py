@@ -94,7 +94,10 @@ class FailureKind(enum.Enum):
     INVALID_RESPONSE = "invalid-response"
     TRUNCATED = "truncated"
     BAD_STATUS = "5xx"
-    # ours
+    # ours: the upstream was not asked
+    BREAKER_OPEN = "breaker-open"
+    OVERFLOW = "overflow"
+    NO_ENDPOINT = "no-endpoint"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
 
@@ -133,6 +136,9 @@ CONSEQUENCES: dict[FailureKind, Consequence] = {
     ),
     FailureKind.TRUNCATED: Consequence(Party.UPSTREAM, 502, "The service's answer broke off.", "reset"),
     FailureKind.BAD_STATUS: Consequence(Party.UPSTREAM, 502, "The service failed.", "5xx"),
+    FailureKind.BREAKER_OPEN: Consequence(Party.BANYAN, 503, "The service is not available now.", "breaker-open"),
+    FailureKind.OVERFLOW: Consequence(Party.BANYAN, 503, "The service is busy; try again.", "overflow"),
+    FailureKind.NO_ENDPOINT: Consequence(Party.BANYAN, 503, "The service is not available now.", "connect-failure"),
     FailureKind.OVERLOADED: Consequence(Party.BANYAN, 503, "Too many connections; try again.", ""),
     FailureKind.INTERNAL: Consequence(Party.BANYAN, 500, "Something went wrong.", ""),
 }

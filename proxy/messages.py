@@ -47,6 +47,56 @@ class RouteCounters(msgspec.Struct):
     reasons: dict[str, int] = msgspec.field(default_factory=dict)  # why an arm was chosen -> n
 
 
+class BreakerFigures(msgspec.Struct):
+    """One breaker of a worker; counts since the worker's start."""
+
+    route: str
+    upstream: str
+    purpose: str  # "traffic" | "shadow"
+    state: str  # "closed" | "open" | "half-open"
+    mode: str  # "enforce" | "observe"
+    opened: int  # how often it opened
+    refused: int  # requests that it did not let pass; in mode observe: would not have let pass
+    open_seconds: float  # how long it will stay open still; 0 unless open
+
+
+class EndpointFigures(msgspec.Struct):
+    """One endpoint as a worker sees it."""
+
+    in_flight: int
+    weight: int
+    state: str  # "fit" | "unhealthy" | "ejected" | "draining"
+    ejections: int  # since the worker's start
+
+
+class UpstreamFigures(msgspec.Struct):
+    """One upstream as a worker uses it."""
+
+    in_flight: int
+    queued: int
+    limit: int  # requests that may be under way now; 0: no bound
+    shadows_in_flight: int
+    overflows: int  # since the worker's start
+    retries_in_flight: int
+    retries_refused: int  # by the budget, since the worker's start
+    panic: bool  # too few endpoints are fit, so all are used
+    endpoints: dict[str, EndpointFigures]  # by URL
+
+
+class BreakerEvent(msgspec.Struct, tag="breaker-event"):
+    """A breaker of a worker changed its state."""
+
+    worker: int
+    route: str
+    upstream: str
+    purpose: str
+    before: str
+    after: str
+    why: str  # in words, for people
+    mode: str
+    at: float  # seconds since the epoch
+
+
 class WorkerStats(msgspec.Struct, tag="worker-stats"):
     """A worker's figures, sent about once a second."""
 
@@ -61,6 +111,9 @@ class WorkerStats(msgspec.Struct, tag="worker-stats"):
     routes: dict[str, RouteCounters]
     refused: dict[str, int]  # FailureKind value -> n, requests refused before routing
     ambiguous: int  # requests with an ambiguous path
+    breakers: list[BreakerFigures] = []
+    upstreams: dict[str, UpstreamFigures] = {}
+    access_log_dropped: int = 0  # lines lost because the queue was full
 
 
 class CompareCounters(msgspec.Struct):
@@ -117,6 +170,20 @@ class Snapshot(msgspec.Struct, tag="snapshot"):
     instance: str  # this deployment's name in Via
 
 
+class EndpointWord(msgspec.Struct, frozen=True):
+    """What the supervisor knows of one endpoint."""
+
+    url: str  # http://host:port
+    weight: int = 1
+    healthy: bool = True  # by active checks; True without them
+
+
+class Endpoints(msgspec.Struct, tag="endpoints"):
+    """The endpoints of every upstream that has discovery or health checks; replaces what was said before."""
+
+    upstreams: dict[str, list[EndpointWord]]
+
+
 class Drain(msgspec.Struct, tag="drain"):
     """Stop: close the listeners after ``delay`` seconds, finish what is in flight, leave within ``grace`` seconds."""
 
@@ -153,5 +220,5 @@ class Pair(msgspec.Struct, tag="pair"):
     candidate: Answer
 
 
-ToWorker = Snapshot | Drain
-FromChild = Hello | Ready | WorkerStats | ComparatorStats
+ToWorker = Snapshot | Endpoints | Drain
+FromChild = Hello | Ready | WorkerStats | BreakerEvent | ComparatorStats

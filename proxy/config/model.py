@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from proxy.config.base import Model
+from proxy.config.upstreams import Upstream
 from proxy.config.values import Address, Addresses, Duration, HeaderName, Method, Name, Percent, Share, Size, Workers
 
 Stage = Literal["legacy", "shadow", "canary", "live", "retired"]
-FallbackReason = Literal["connect-failure", "timeout", "reset", "invalid-response", "5xx"]
+FallbackReason = Literal["connect-failure", "timeout", "reset", "invalid-response", "5xx", "breaker-open", "overflow"]
 
 STAGES: tuple[Stage, ...] = ("legacy", "shadow", "canary", "live", "retired")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class Token(_Model):
+class Token(Model):
     """Who may use the admin side."""
 
     name: Name
@@ -38,7 +35,7 @@ class Token(_Model):
     """The secret, best taken from the environment: ``${NAME}``. At least 16 characters."""
 
 
-class Admin(_Model):
+class Admin(Model):
     """The operators' side: API, metrics, health."""
 
     listen: Address = "127.0.0.1:9900"
@@ -47,7 +44,7 @@ class Admin(_Model):
     """None: everybody who reaches a loopback address is an operator."""
 
 
-class Identity(_Model):
+class Identity(Model):
     """One place to look for who is asking; exactly one key."""
 
     header: HeaderName | None = None
@@ -64,7 +61,7 @@ class Identity(_Model):
         return self
 
 
-class Cohort(_Model):
+class Cohort(Model):
     """A named set of users. Whoever is in ``users`` or shows all of ``header`` and ``cookie`` belongs to it."""
 
     users: list[str] = []
@@ -83,53 +80,7 @@ class Cohort(_Model):
         return self
 
 
-class Timeouts(_Model):
-    """How long to wait for an upstream. None of them may be zero."""
-
-    connect: Duration = Field(default=1.0, gt=0)
-    """For the connection, TLS included."""
-    first_byte: Duration = Field(default=10.0, gt=0)
-    """From the end of the request to the head of the answer."""
-    idle: Duration = Field(default=30.0, gt=0)
-    """Between two pieces of the answer's body, and between two pieces of a body the upstream is slow to take. A
-    stream may run for ever as long as something moves."""
-    total: Duration = Field(default=60.0, gt=0)
-    """From the end of the request (without a body: from its arrival) to the head of the answer that the client gets,
-    over all tries and the fallback."""
-    tunnel_idle: Duration = Field(default=600.0, gt=0)
-    """Silence in both directions after an Upgrade (WebSocket)."""
-
-
-class Upstream(_Model):
-    """A named service that can answer."""
-
-    endpoints: list[str] = Field(min_length=1)
-    """``http://host:port`` or ``https://host:port``, without a path; used in turn. A name is looked up again every
-    5 seconds while there is traffic; if that fails, the addresses found last are used."""
-    timeouts: Timeouts = Timeouts()
-    """How long to wait for it."""
-    max_idle: int = Field(default=128, ge=0, le=10_000)
-    """Idle connections kept per endpoint, worker and purpose. 0: none are kept."""
-
-    @field_validator("endpoints")
-    @classmethod
-    def _endpoint(cls, value: list[str]) -> list[str]:
-        for url in value:
-            if "@" in url:  # not shown: it may hold a password
-                raise ValueError("an endpoint may hold scheme, host and port only, no user or password")
-            try:
-                parts = urlsplit(url)
-                parts.port  # noqa: B018 - raises ValueError when the port is out of range
-            except ValueError as error:
-                raise ValueError(f"an endpoint is not a URL: {error}") from None
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:9001")
-            if parts.path not in ("", "/") or parts.query or parts.fragment:
-                raise ValueError("an endpoint may hold scheme, host and port only: targets are forwarded unchanged")
-        return value
-
-
-class Match(_Model):
+class Match(Model):
     """Which requests a route is for. More than one key: all must hold. At most one of the three paths."""
 
     host: str | None = None
@@ -163,7 +114,7 @@ class Match(_Model):
         return self
 
 
-class Canary(_Model):
+class Canary(Model):
     """Who gets the candidate at stage ``canary``."""
 
     percent: Percent = 0
@@ -174,7 +125,7 @@ class Canary(_Model):
     """Routes with one salt move a user together. Empty: the route's id."""
 
 
-class Shadow(_Model):
+class Shadow(Model):
     """The copy that only gets compared."""
 
     sample: Share = 1.0
@@ -193,7 +144,7 @@ class Shadow(_Model):
     """For a shadow as a whole, connecting included."""
 
 
-class Compare(_Model):
+class Compare(Model):
     """What counts as a difference."""
 
     headers: list[HeaderName] = ["content-type", "location"]
@@ -206,10 +157,12 @@ class Compare(_Model):
     """JSON path of a number -> the largest absolute difference that is no difference."""
 
 
-class Fallback(_Model):
+class Fallback(Model):
     """When legacy answers because the candidate failed."""
 
-    on: list[FallbackReason] = ["connect-failure", "timeout", "reset", "invalid-response", "5xx"]
+    on: list[FallbackReason] = [
+        "connect-failure", "timeout", "reset", "invalid-response", "5xx", "breaker-open", "overflow"
+    ]  # fmt: skip
     """None: never."""
     unsafe: Literal["not-sent", "idempotency-key", "always"] = "not-sent"
     """For methods other than GET, HEAD and OPTIONS, when the candidate may have seen the request: ``not-sent`` never
@@ -219,14 +172,45 @@ class Fallback(_Model):
     """Request bodies up to this are kept for a fallback after sending; longer ones are served once."""
 
 
-class RouteLimits(_Model):
+class Drill(Model):
+    """A fault made on purpose, in front of the candidate, for those who are meant to feel it.
+
+    Needs ``drills: allowed``. What is named must all hold; the first entry that fits is used. A drill's failures lead
+    to retries and fallback as real ones do, but do not count for breakers and ejection.
+    """
+
+    delay: Duration = Field(default=0.0, ge=0, le=300)
+    """Before the candidate is asked. 0s: none."""
+    abort: int | None = Field(default=None, ge=400, le=599)
+    """The candidate is not asked; this status stands for its answer."""
+    reset: bool = False
+    """The candidate is not asked; it is as if it had reset the connection."""
+    bandwidth: Size = 0
+    """Bytes of the candidate's answer per second. 0B: no bound."""
+    share: Share = 1.0
+    """Of the requests that fit. 0%: none."""
+    cohorts: list[Name] = []
+    """Only users in one of them. None: everybody."""
+    header: dict[HeaderName, str] = {}
+    """Only requests with these headers. None: all."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Drill:
+        if self.abort is not None and self.reset:
+            raise ValueError("write abort or reset, not both")
+        if not (self.delay or self.abort or self.reset or self.bandwidth):
+            raise ValueError("a drill needs delay, abort, reset or bandwidth")
+        return self
+
+
+class RouteLimits(Model):
     """Bounds of one route."""
 
     body: Size | None = None
     """Largest request body; 413 above it. None: the global limit."""
 
 
-class Route(_Model):
+class Route(Model):
     """A rule: which requests, which candidate, at which stage."""
 
     id: Name
@@ -251,6 +235,8 @@ class Route(_Model):
     """When legacy answers because the candidate failed."""
     limits: RouteLimits = RouteLimits()
     """Bounds of this route."""
+    faults: list[Drill] = []
+    """Faults made on purpose, for drills."""
 
     @model_validator(mode="after")
     def _whole(self) -> Route:
@@ -265,7 +251,7 @@ class Route(_Model):
         return self
 
 
-class Limits(_Model):
+class Limits(Model):
     """Bounds for all clients, per worker."""
 
     head: Size = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
@@ -278,7 +264,7 @@ class Limits(_Model):
     """Largest request body; 413 above it. None: any size streams through."""
 
 
-class ClientTimeouts(_Model):
+class ClientTimeouts(Model):
     """The clocks of the client side. None of them may be zero."""
 
     head: Duration = Field(default=10.0, gt=0)
@@ -291,7 +277,7 @@ class ClientTimeouts(_Model):
     """Between two requests on one connection."""
 
 
-class Shutdown(_Model):
+class Shutdown(Model):
     """What SIGTERM means."""
 
     drain_delay: Duration = Field(default=1.0, ge=0)
@@ -300,7 +286,25 @@ class Shutdown(_Model):
     """For requests in flight after the listeners are closed; then they are cut."""
 
 
-class Retention(_Model):
+class Overload(Model):
+    """What a worker gives up when its event loop is late, first to last."""
+
+    shadow_lag: Duration = Field(default=0.05, ge=0)
+    """Later than this: no shadows. 0s: shadows whatever the lag."""
+    refuse_lag: Duration = Field(default=1.0, ge=0)
+    """Later than this: new connections get 503 with Retry-After. 0s: never."""
+
+
+class AccessLog(Model):
+    """One JSON line for each request: what became of it, and why. Off unless it is written."""
+
+    file: str = "-"
+    """Where to; relative to the working directory, opened again at each reload. ``-``: standard output."""
+    queue: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Lines that may wait for the disk, per worker; above it they are dropped and counted."""
+
+
+class Retention(Model):
     """How much of the diff log is kept. Counts are kept exactly, samples go first."""
 
     age: Duration = Field(default=14 * 86400.0, gt=0)
@@ -311,7 +315,7 @@ class Retention(_Model):
     """Recorded pairs kept per fingerprint."""
 
 
-class Settings(_Model):
+class Settings(Model):
     """The whole configuration of one Banyan."""
 
     version: Literal[1] = 1
@@ -350,6 +354,12 @@ class Settings(_Model):
     """What SIGTERM means."""
     retention: Retention = Retention()
     """How much of the diff log is kept."""
+    overload: Overload = Overload()
+    """What a worker gives up when it is late."""
+    access_log: AccessLog | None = None
+    """One line for each request. None: only failures and fallbacks are logged."""
+    drills: Literal["forbidden", "allowed"] = "forbidden"
+    """Whether ``faults`` of routes take effect; forbidden ones are a fault."""
     shadow_memory: Size = 64 * 1024**2
     """Bytes of captured answers that all shadows of one worker may hold; above it shadows are dropped and counted."""
 

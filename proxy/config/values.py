@@ -17,6 +17,7 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]*):[0-9]{1,5}")
+_STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 MAX_WORKERS = 256
@@ -58,6 +59,14 @@ def parse_percent(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}%", value) and int(value[:-1]) <= 100:
         return int(value[:-1])
     raise ValueError(f"{_shown(value)} is not a whole percentage; write it like 10% (0% to 100%)")
+
+
+def parse_status_range(text: str) -> tuple[int, int]:
+    """``200`` or ``200-399`` -> (first, last). Raises ValueError on anything else."""
+    match = _STATUSES.fullmatch(text)
+    if match and int(match[1]) <= int(match[2] or match[1]):
+        return int(match[1]), int(match[2] or match[1])
+    raise ValueError(f"{_shown(text)} is no status; write it like 200 or 200-399")
 
 
 def _one_or_list(value: object) -> object:

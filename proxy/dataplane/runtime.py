@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from proxy.wire.pool import Pool
 
 if TYPE_CHECKING:
-    from proxy.config.model import Timeouts, Upstream
+    from proxy.config.upstreams import Timeouts, Upstream
     from proxy.core.snapshot import Snapshot
     from proxy.wire.outbox import Outbox
 
@@ -59,8 +59,8 @@ class UpstreamRuntime:
     def __init__(self, name: str, upstream: Upstream, pools: Pools) -> None:
         self.name = name
         self.timeouts: Timeouts = upstream.timeouts
-        self._pools = [pools.of(url, "traffic", upstream.max_idle) for url in upstream.endpoints]
-        self._shadow_pools = [pools.of(url, "shadow", upstream.max_idle) for url in upstream.endpoints]
+        self._pools = [pools.of(url, "traffic", upstream.max_idle) for url in (e.url for e in upstream.endpoints)]
+        self._shadow_pools = [pools.of(url, "shadow", upstream.max_idle) for url in (e.url for e in upstream.endpoints)]
         self._next = 0
 
     def pick(self) -> Pool:
@@ -98,7 +98,7 @@ class Runtime:
         self.via = b"Via: 1.1 " + self.instance + b"\r\n"
         self._trusted = [ipaddress.ip_network(cidr) for cidr in settings.trusted_proxies]
         self.trusts_any = bool(self._trusted)
-        pools.keep_only({url for up in settings.upstreams.values() for url in up.endpoints})
+        pools.keep_only({url for up in settings.upstreams.values() for url in (e.url for e in up.endpoints)})
 
     def trusts(self, peer: str) -> bool:
         """True if what ``peer`` says about its client is believed."""

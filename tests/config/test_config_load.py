@@ -208,12 +208,6 @@ def test_what_is_not_built_is_a_fault(tmp_path: Path, key: str) -> None:
     faults(tmp_path, a=BASE + key + "\n")
 
 
-@pytest.mark.parametrize("key", ["retries: {attempts: 1}", "breaker: {probes: 3}", "bulkhead: {}", "health: {}"])
-def test_upstream_keys_that_are_not_built_are_unknown(tmp_path: Path, key: str) -> None:
-    text = f"upstreams: {{m: {{endpoints: [http://h:1], {key}}}}}\nlegacy: m\n"
-    assert only(faults(tmp_path, a=text)).what.startswith("unknown key")
-
-
 def test_key_set_in_two_files_names_both_places(tmp_path: Path) -> None:
     fault = only(faults(tmp_path, a=BASE, b="legacy: orders\n"))
     assert short([fault]) == [("b.yaml", 1, 1)]
