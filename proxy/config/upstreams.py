@@ -303,7 +303,7 @@ class Upstream(Model):
     slow_start: Duration = Field(default=0.0, ge=0)
     """An endpoint that came back gets its full share only after this time. 0s: at once."""
     panic: Share = 0.5
-    """If less than this share of the endpoints is fit, all are used: the few would only fall over as well. 0%: never."""
+    """If less than this share of the endpoints is fit, all are used: else the few fall over too. 0%: never."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for it."""
     retries: Retries | None = None
