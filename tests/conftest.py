@@ -1,6 +1,8 @@
 """Fixtures that several folders of tests share."""
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setup, Ba
     made = Setup(tmp_path_factory.mktemp("shared"))
     yield made, made.start()
     made.close()
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], str]:
+    """``needs("curl")`` is the path of that program. Without it the test is skipped; under CI=true it fails."""
+
+    def find(program: str) -> str:
+        found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+        if found is None:
+            reason = f"{program} is not installed; as root on Debian tests/install-servers.sh installs it"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return found
+
+    return find

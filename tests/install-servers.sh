@@ -3,7 +3,8 @@
 # a package cannot be had, the tests that need it skip with a reason (under CI=true they fail instead), so this script
 # itself never stops a run.
 set -u
-declare -A package=([curl]=curl [node]=nodejs [chromium]="chromium fonts-dejavu-core")
+PATH=$PATH:/usr/sbin # where dnsmasq is, on no ordinary user's path
+declare -A package=([curl]=curl [node]=nodejs [chromium]="chromium fonts-dejavu-core" [dnsmasq]=dnsmasq-base)
 missing=()
 for command in "${!package[@]}"; do
     command -v "$command" >/dev/null 2>&1 || missing+=("$command")

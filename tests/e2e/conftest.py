@@ -1,29 +1,11 @@
-"""What the end-to-end tests share: the shop behind Banyan, and programs that not every machine has."""
+"""What the end-to-end tests share: the shop behind Banyan."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from behind import Echo, Readme, Shop
-
-
-@pytest.fixture(scope="session")
-def needs() -> Callable[[str], str]:
-    """``needs("curl")`` is the path of that program. Without it the test is skipped; under CI=true it fails."""
-
-    def find(program: str) -> str:
-        found = shutil.which(program)
-        if found is None:
-            reason = f"{program} is not installed; as root on Debian tests/install-servers.sh installs it"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return found
-
-    return find
 
 
 @pytest.fixture(scope="session")
