@@ -97,6 +97,22 @@ class _Linter:
             what = f"route {route.id!r} is retired, so its kill switch has no legacy to turn to"
             self.fault((*here, "kill_switch"), what, "set its stage back to live first")
         self._json_paths(route, (*here, "compare"))
+        self._drills(route, (*here, "faults"))
+
+    def _drills(self, route: Route, here: Loc) -> None:
+        if not route.faults:
+            return
+        if self.settings.drills == "forbidden":
+            what = f"route {route.id!r} has faults, but drills are forbidden"
+            self.fault(here, what, "write `drills: allowed` beside `routes`, or remove them", key=True)
+        if route.candidate is None:
+            what = f"route {route.id!r} has faults but no candidate in front of which to make them"
+            self.fault(here, what, "name its candidate, or remove them", key=True)
+        for number, drill in enumerate(route.faults):
+            for place, name in enumerate(drill.cohorts):
+                if name not in self.cohorts:
+                    what = f"faults of route {route.id!r}: there is no cohort {name!r}"
+                    self.fault((*here, number, "cohorts", place), what, did_you_mean(name, self.cohorts))
 
     def _json_paths(self, route: Route, here: Loc) -> None:
         compare = route.compare

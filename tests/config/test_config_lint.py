@@ -117,6 +117,37 @@ def test_faulty_route_is_one_fault(tmp_path: Path, route: dict[str, Any], words:
     assert "r0" in str(fault)
 
 
+DRILLED = {**match(path="/a"), "candidate": "orders", "stage": "live", "faults": [{"abort": 503}]}
+
+
+def test_faults_are_accepted_where_drills_are_allowed(tmp_path: Path) -> None:
+    assert lint(tmp_path, DRILLED, drills="allowed") == []
+
+
+@pytest.mark.parametrize("whole", [{}, {"drills": "forbidden"}])
+def test_faults_where_drills_are_forbidden_are_a_fault_at_their_place(tmp_path: Path, whole: dict[str, Any]) -> None:
+    (fault,) = lint(tmp_path, match(path="/b"), DRILLED, **whole)
+    assert "'r1' has faults, but drills are forbidden" in fault.what
+    assert "drills: allowed" in fault.hint
+    line = (tmp_path / "a.yaml").read_text().splitlines()[fault.line - 1]
+    assert line[fault.column - 1 :].startswith("faults:")
+
+
+def test_faults_without_a_candidate_are_a_fault(tmp_path: Path) -> None:
+    (fault,) = lint(tmp_path, {**match(path="/a"), "faults": [{"reset": True}]}, drills="allowed")
+    assert "'r0' has faults but no candidate" in fault.what
+
+
+def test_each_unknown_cohort_of_a_drill_is_a_fault_at_its_place(tmp_path: Path) -> None:
+    drills = [{"delay": "1s"}, {"abort": 503, "cohorts": ["staff", "stuff", "nobody"]}]
+    faults = lint(
+        tmp_path, {**DRILLED, "faults": drills}, drills="allowed", cohorts={"staff": {"header": {"X-Staff": "1"}}}
+    )
+    lines = (tmp_path / "a.yaml").read_text().splitlines()
+    assert [lines[fault.line - 1][fault.column - 1 :] for fault in faults] == ["stuff", "nobody"]
+    assert "did you mean `staff`?" in faults[0].hint
+
+
 def test_duplicate_ids_name_both_places(tmp_path: Path) -> None:
     (fault,) = lint(tmp_path, {**match(path="/a"), "id": "same"}, {**match(path="/b"), "id": "same"})
     assert "'same' stands twice; first at" in fault.what
