@@ -182,7 +182,7 @@ def test_an_unknown_coding_stays_opaque(compare: Compare, make_answer: MakeAnswe
         (b"{", b"{{", "invalid-json"),
     ],
 )
-def test_what_cannot_be_compared_says_why(compare: Compare, legacy: bytes, candidate: bytes, reason: str) -> None:
+def test_f15_what_cannot_be_compared_says_why(compare: Compare, legacy: bytes, candidate: bytes, reason: str) -> None:
     assert compare(legacy, candidate) == Result("incomparable", reason)
     assert reason in REASONS
 
@@ -219,7 +219,7 @@ def test_differences_beyond_the_cap_are_counted(compare: Compare) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "id"])
-def test_half_changed_unordered_objects_stay_within_the_budget(compare: Compare, key: str | None) -> None:
+def test_f15_half_changed_unordered_objects_stay_within_the_budget(compare: Compare, key: str | None) -> None:
     legacy = [{"id": n, "v": {"x": n, "y": [n] * 5}, "name": f"n{n}"} for n in range(200)]
     candidate = [{**item, "v": {"x": -1, "y": []}} if n % 2 else item for n, item in enumerate(legacy)][::-1]
     steps = Budget(nodes=10_000)  # a quadratic walk takes more than 40,000

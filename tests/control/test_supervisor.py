@@ -58,7 +58,7 @@ def test_children_do_not_outlive_a_killed_supervisor(setup: Setup) -> None:
     eventually(lambda: not any(alive(pid) for pid in pids))
 
 
-def test_sigterm_fails_readiness_first_and_finishes_what_is_in_flight(setup: Setup) -> None:
+def test_f46_sigterm_fails_readiness_first_and_finishes_what_is_in_flight(setup: Setup) -> None:
     setup.legacy.delay = 1.0
     setup.file.write_text(setup.file.read_text().replace("drain_delay: 50ms", "drain_delay: 400ms"))
     banyan = setup.start()
@@ -87,7 +87,7 @@ def test_second_sigterm_leaves_at_once(setup: Setup) -> None:
     setup.legacy.delay = 0.0
 
 
-def test_faulty_file_keeps_the_last_good_one_and_shows_everywhere(setup: Setup) -> None:
+def test_f44_faulty_file_keeps_the_last_good_one_and_shows_everywhere(setup: Setup) -> None:
     banyan = setup.start()
     good = setup.file.read_text()
     setup.file.write_text(good.replace("candidate: orders", "candidate: odrers"))

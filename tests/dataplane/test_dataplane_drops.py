@@ -83,7 +83,7 @@ async def test_a_request_body_over_the_cap_is_a_reason(worker: Worker) -> None:
         assert candidate.connections == 0
 
 
-async def test_a_client_that_leaves_makes_no_difference(worker: Worker) -> None:
+async def test_f18_a_client_that_leaves_makes_no_difference(worker: Worker) -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)

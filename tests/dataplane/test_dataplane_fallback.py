@@ -1,10 +1,11 @@
 """Legacy answers when the candidate failed, and never where that could write twice."""
 
 import asyncio
-import socket
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import pytest
+from faults import black_hole
 from harness import Act, Client, Message, Upstream, Worker, chunked, free_port, migration, ok, request, reset, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,28 +41,22 @@ class Pair:
         self.failure = failure
         self.reason, act = FAILURES[failure]
         self.candidate = Upstream(act or ok())
-        self._hole: list[socket.socket] = []
+        self._hole: AbstractContextManager[int] | None = None
 
     async def __aenter__(self) -> Self:
         await self.legacy.listen()
         if self.failure == "refused":
             self.candidate.port = free_port()
         elif self.failure == "black-hole":
-            listener = socket.socket()
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(0)
-            self.candidate.port = listener.getsockname()[1]
-            self._hole = [listener, *(socket.socket() for _ in range(4))]
-            for sock in self._hole[1:]:
-                sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", self.candidate.port))
+            self._hole = black_hole()
+            self.candidate.port = self._hole.__enter__()
         else:
             await self.candidate.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for sock in self._hole:
-            sock.close()
+        if self._hole is not None:
+            self._hole.__exit__(None, None, None)
         await self.candidate.close()
         await self.legacy.close()
 
@@ -72,7 +67,7 @@ class Pair:
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "HEAD"])
-async def test_a_safe_request_is_answered_by_legacy(worker: Worker, failure: str, method: str) -> None:
+async def test_f29_a_safe_request_is_answered_by_legacy(worker: Worker, failure: str, method: str) -> None:
     if failure == "bad-chunk" and method == "HEAD":
         return  # has no body to be broken
     async with Pair(failure) as pair:
@@ -92,7 +87,9 @@ async def test_a_safe_request_is_answered_by_legacy(worker: Worker, failure: str
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_an_unsafe_request_is_answered_by_legacy_only_if_it_was_not_sent(worker: Worker, failure: str) -> None:
+async def test_f31_f32_an_unsafe_request_is_answered_by_legacy_only_if_it_was_not_sent(
+    worker: Worker, failure: str
+) -> None:
     async with Pair(failure) as pair:
         await worker.apply(pair.document(f"unsafe-{failure}"))
         for fields in ((), ("Idempotency-Key: k",)):
@@ -107,7 +104,7 @@ async def test_an_unsafe_request_is_answered_by_legacy_only_if_it_was_not_sent(w
 
 @pytest.mark.parametrize("unsafe", ["idempotency-key", "always"])
 @pytest.mark.parametrize("failure", ["reset", "silent", "garbage", "500", "refused"])
-async def test_an_unsafe_request_may_be_declared_repeatable(worker: Worker, failure: str, unsafe: str) -> None:
+async def test_f31_an_unsafe_request_may_be_declared_repeatable(worker: Worker, failure: str, unsafe: str) -> None:
     async with Pair(failure) as pair:
         await worker.apply(pair.document(f"again-{failure}-{unsafe}", fallback={"unsafe": unsafe}))
         without = await worker.ask("/", method="POST", body=b"order")
@@ -166,7 +163,7 @@ def send(client: Client, body: bytes, framed: str) -> None:
 
 @pytest.mark.parametrize("framed", ["length", "chunked"])
 @pytest.mark.parametrize("failure", ["reset", "500", "silent"])
-async def test_a_body_above_the_cap_is_never_replayed_and_never_truncated(
+async def test_f33_a_body_above_the_cap_is_never_replayed_and_never_truncated(
     worker: Worker, failure: str, framed: str
 ) -> None:
     async with Pair(failure) as pair:
@@ -257,7 +254,7 @@ async def test_legacy_may_fail_too(worker: Worker) -> None:
         b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nhalf",
     ],
 )
-async def test_an_answer_that_has_begun_is_cut_and_there_is_no_fallback(
+async def test_f30_an_answer_that_has_begun_is_cut_and_there_is_no_fallback(
     worker: Worker, answer: bytes, then: str
 ) -> None:
     fallback = {"on": ["connect-failure", "timeout", "reset", "invalid-response"], "unsafe": "always"}

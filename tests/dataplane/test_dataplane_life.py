@@ -46,7 +46,7 @@ async def test_a_request_keeps_the_configuration_that_it_began_with(worker: Work
         await until(lambda: old.open == 0)  # connections to an endpoint that nobody names are not kept
 
 
-async def test_reloads_under_load_fail_nothing_and_mix_nothing(worker: Worker) -> None:
+async def test_f43_reloads_under_load_fail_nothing_and_mix_nothing(worker: Worker) -> None:
     """Both sides echo their own name; the exposed arm says what was decided."""
     async with (
         Upstream(lambda m: ok(b"legacy" + m.body)) as legacy,
@@ -94,7 +94,7 @@ async def test_figures_survive_a_reload(worker: Worker) -> None:
 # -- the end ------------------------------------------------------------------------------------------------------
 
 
-async def test_draining_finishes_what_is_in_flight_and_then_ends() -> None:
+async def test_f46_draining_finishes_what_is_in_flight_and_then_ends() -> None:
     async with Upstream(Act(ok(b"x" * 500_000), delay=0.6)) as legacy, running(plain(legacy)) as worker:
         busy, uploading, idle, pipelining = [await worker.connect() for _ in range(4)]
         legacy.reply = ok()
@@ -134,7 +134,7 @@ async def test_until_the_listeners_close_new_clients_are_served() -> None:
             assert await worker.process.wait() == 0
 
 
-async def test_draining_does_not_wait_longer_than_the_grace() -> None:
+async def test_f47_draining_does_not_wait_longer_than_the_grace() -> None:
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -186,7 +186,7 @@ async def test_a_terminals_signal_is_not_for_the_worker() -> None:
         assert (await worker.ask()).status == 200
 
 
-async def test_thousands_of_clients_that_leave_leave_nothing_behind(worker: Worker) -> None:
+async def test_f18_thousands_of_clients_that_leave_leave_nothing_behind(worker: Worker) -> None:
     async with Upstream(Act(ok(), delay=0.01)) as legacy:
         await worker.apply(plain(legacy))
         before = worker.descriptors()

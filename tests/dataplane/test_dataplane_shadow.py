@@ -5,7 +5,9 @@ import time
 from typing import Any
 
 import pytest
+from faults import endless, huge
 from harness import Act, Message, Upstream, Worker, chunked, free_port, migration, ok, until
+from scripted import Raw
 from shadows import mine, settled, sides, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -99,7 +101,7 @@ async def test_the_copy_is_the_same_request_but_for_its_mark(worker: Worker) -> 
         assert not [n for n, _ in real.fields if n.lower().startswith(b"x-banyan")]
 
 
-async def test_writes_are_not_shadowed(worker: Worker) -> None:
+async def test_f17_writes_are_not_shadowed(worker: Worker) -> None:
     legacy, candidate = sides()
     async with legacy, candidate:
         await worker.apply(migration(legacy, candidate, "writes", "shadow"))
@@ -141,17 +143,19 @@ async def test_a_sample_is_a_share(worker: Worker) -> None:
         assert 10 <= total(counters) <= 50
 
 
-async def test_nothing_of_a_shadows_answer_reaches_the_client(worker: Worker) -> None:
-    evil = ok(b"evil", "Set-Cookie: evil=1", "Location: http://evil.test", "Clear-Site-Data: *", status="302 Found")
+@pytest.mark.parametrize("status", ["200 OK", "302 Found", "401 Unauthorized"])
+async def test_f16_nothing_of_a_shadows_answer_reaches_the_client(worker: Worker, status: str) -> None:
+    more = ("Set-Cookie: evil=1", "Location: /evil", "WWW-Authenticate: Basic realm=evil", 'Clear-Site-Data: "*"')
+    evil = ok(b"evil", *more, status=status)
     legacy, candidate = sides(None, b"HTTP/1.1 103 Early Hints\r\nLink: </evil>\r\n\r\n" + evil)
     async with legacy, candidate, await worker.connect() as client:
-        await worker.apply(migration(legacy, candidate, "evil", "shadow"))
+        await worker.apply(migration(legacy, candidate, f"evil-{status[:3]}", "shadow"))
         for _ in range(10):
             client.get()
             answer = await client.answer(interim=True)
             assert answer.status == 200
             assert b"evil" not in answer.head + answer.body
-        assert {r.target for r in candidate.requests} <= {b"/"}
+        assert {(r.target, r.get("cookie"), r.get("authorization")) for r in candidate.requests} <= {(b"/", None, None)}
 
 
 async def test_live_asks_legacy_about_what_the_candidate_answered(worker: Worker) -> None:
@@ -185,14 +189,6 @@ async def test_canary_compares_in_reverse_only_when_told(worker: Worker, reverse
 # -- a candidate that misbehaves ----------------------------------------------------------------------------------
 
 
-async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
-        await writer.drain()
-
-
 @pytest.mark.parametrize(
     ("name", "act", "failure"),
     [
@@ -206,9 +202,10 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         ("stops", Act(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nha", "hang"), "idle-timeout"),
         ("field", Act(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n", "close"), "invalid-response"),
         ("fields", Act(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n", "close"), "invalid-response"),
+        ("100s", Act(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + ok(b"same"), "close"), "invalid-response"),
     ],
 )
-async def test_a_candidate_that_fails_is_recorded_and_the_client_served(
+async def test_f13_a_candidate_that_fails_is_recorded_and_the_client_served(
     worker: Worker, name: str, act: Act | None, failure: str
 ) -> None:
     legacy, candidate = sides(None, act)
@@ -233,15 +230,16 @@ async def test_a_candidate_that_fails_is_recorded_and_the_client_served(
         assert (await worker.stats()).shadows_in_flight == 0
 
 
-async def test_an_endless_candidate_is_cut_at_the_cap(worker: Worker) -> None:
+@pytest.mark.parametrize(("route", "raw"), [("endless", endless), ("huge", huge(10 * 1024 * MIB))])
+async def test_f12_an_endless_candidate_is_cut_at_the_cap(worker: Worker, route: str, raw: Raw) -> None:
     legacy = Upstream(ok(b"same"))
-    async with legacy, Upstream(raw=endless) as candidate:
-        await worker.apply(migration(legacy, candidate, "endless", "shadow", shadow={"max_body": "100KiB"}))
+    async with legacy, Upstream(raw=raw) as candidate:
+        await worker.apply(migration(legacy, candidate, route, "shadow", shadow={"max_body": "100KiB"}))
         before = worker.rss()
         for _ in range(30):
             assert (await worker.ask()).body == b"same"
-        await settled(worker, "endless", 30)
-        pairs = mine(worker, "endless")
+        await settled(worker, route, 30)
+        pairs = mine(worker, route)
         assert pairs
         assert {(p.candidate.truncated, len(p.candidate.body), p.legacy.truncated) for p in pairs} == {
             (True, 16 * 1024, False)  # of what cannot be compared only a beginning is kept
@@ -263,7 +261,7 @@ async def test_an_answer_over_the_cap_is_truncated_in_the_pair_and_whole_for_the
             assert len(pair.legacy.body) == len(pair.candidate.body) == 10 * 1024
 
 
-async def test_a_black_hole_costs_the_client_nothing_and_is_bounded(worker: Worker) -> None:
+async def test_f11_a_silent_candidate_costs_the_client_nothing_and_is_bounded(worker: Worker) -> None:
     legacy, candidate = sides(None, Act(then="hang"))
     async with legacy, candidate:
         more = {"shadow": {"timeout": "3s", "max_in_flight": 5}}

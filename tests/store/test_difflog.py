@@ -139,7 +139,7 @@ def test_a_file_of_a_newer_release_is_refused(path: Path) -> None:
         open_database(path)
 
 
-def test_junk_in_a_record_is_no_sample(reopened: DiffLog, path: Path) -> None:
+def test_f48_junk_in_a_record_is_no_sample(reopened: DiffLog, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         for number, blob in enumerate((b"\x80\x04junk", b"", b"x\x9c\x03\x00\x00\x00\x00\x01")):
             other.execute("INSERT INTO samples VALUES (?, 'f', 0, 'r', ?)", (f"s{number}", blob))
@@ -165,7 +165,7 @@ def test_a_locked_store_keeps_counts_and_drops_samples(writer: DiffWriter, path:
         assert {row["fingerprint"]: row["count"] for row in DiffLog(connection).fingerprints()} == {"f1": 1, "f2": 3}
 
 
-def test_a_full_disk_drops_and_counts_and_goes_on_when_there_is_room(
+def test_f49_a_full_disk_drops_and_counts_and_goes_on_when_there_is_room(
     writer: DiffWriter, path: Path, told: list[str]
 ) -> None:
     offer(writer, 0)
@@ -232,6 +232,9 @@ def test_too_many_waiting_samples_are_dropped_and_counted(path: Path) -> None:
     assert writer.losses() == {"queue-full": 2000}
 
 
+ROUNDS = int(os.environ.get("BANYAN_KILLS", "20"))
+"""How often the writer is killed."""
+
 KILLED = """
 import random, sys, time
 from pathlib import Path
@@ -254,13 +257,14 @@ while True:
 """
 
 
-def test_a_killed_writer_never_leaves_a_damaged_file(path: Path) -> None:
+@pytest.mark.timeout(60 + 2 * ROUNDS)
+def test_f48_a_killed_writer_never_leaves_a_damaged_file(path: Path) -> None:
     total = 0
-    for number in range(12):
+    for number in range(ROUNDS):
         child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(0.03 + number * 0.01)
+        time.sleep(0.03 + number % 20 * 0.01)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         child.stdout.close()

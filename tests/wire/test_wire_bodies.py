@@ -191,7 +191,7 @@ async def test_a_client_that_pipelines_and_does_not_read_costs_little_memory(wor
 
 
 @pytest.mark.parametrize("framed", ["length", "chunked"])
-async def test_an_early_refusal_reaches_a_client_that_still_uploads(worker: Worker, framed: str) -> None:
+async def test_f58_an_early_refusal_reaches_a_client_that_still_uploads(worker: Worker, framed: str) -> None:
     async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Much\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")

@@ -303,7 +303,7 @@ async def test_http_1_0_sees_a_reset_when_the_answer_breaks_off(worker: Worker) 
         chunked(b"hello", end=b"5\r\nhe"),
     ],
 )
-async def test_a_truncated_answer_is_never_finished(worker: Worker, answer: bytes, then: str) -> None:
+async def test_f06_a_truncated_answer_is_never_finished(worker: Worker, answer: bytes, then: str) -> None:
     async with Upstream(Act(answer, then)) as legacy, await worker.connect() as client:
         await worker.apply(plain(legacy))
         client.get()

@@ -1,32 +1,13 @@
 """Kept connections to upstreams, the clocks towards them, and what is (never) sent again."""
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 
 import pytest
+from faults import black_hole
 from harness import Act, Message, Upstream, Worker, free_port, ok, plain, reset, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@contextmanager
-def black_hole() -> Iterator[str]:
-    """An address where connecting takes for ever: a listener whose queue is full."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        fill = [socket.socket() for _ in range(4)]
-        for sock in fill:
-            sock.setblocking(False)
-            sock.connect_ex(address)
-        try:
-            yield f"http://127.0.0.1:{address[1]}"
-        finally:
-            for sock in fill:
-                sock.close()
 
 
 async def test_one_connection_carries_many_requests(worker: Worker) -> None:
@@ -67,7 +48,7 @@ async def test_a_connection_that_the_upstream_will_close_is_not_kept(worker: Wor
         assert legacy.connections == 3
 
 
-async def test_a_connection_idle_for_more_than_four_seconds_is_not_used(worker: Worker) -> None:
+async def test_f56_a_connection_idle_for_more_than_four_seconds_is_not_used(worker: Worker) -> None:
     async with Upstream() as legacy:
         await worker.apply(plain(legacy))
         await worker.ask()
@@ -107,7 +88,7 @@ async def test_a_safe_request_on_a_stale_connection_is_sent_once_more(worker: Wo
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "PROPFIND"])
-async def test_another_request_on_a_stale_connection_is_sent_exactly_once(worker: Worker, method: str) -> None:
+async def test_f56_another_request_on_a_stale_connection_is_sent_exactly_once(worker: Worker, method: str) -> None:
     died: list[int] = []
     async with Upstream(raw=stale(died)) as legacy:
         await worker.apply(plain(legacy))
@@ -120,7 +101,9 @@ async def test_another_request_on_a_stale_connection_is_sent_exactly_once(worker
 
 @pytest.mark.parametrize("then", ["close", "reset"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
-async def test_a_fresh_connection_that_dies_is_a_502_after_one_send(worker: Worker, method: str, then: str) -> None:
+async def test_f04_f05_a_fresh_connection_that_dies_is_a_502_after_one_send(
+    worker: Worker, method: str, then: str
+) -> None:
     async with Upstream(Act(then=then)) as legacy:
         await worker.apply(plain(legacy))
         assert (await worker.ask(method=method)).status == 502
@@ -137,7 +120,7 @@ async def test_two_stale_connections_are_not_both_tried(worker: Worker) -> None:
         assert len(legacy.requests) - before == 2
 
 
-async def test_connections_that_the_upstream_closed_while_idle_cost_nothing(worker: Worker) -> None:
+async def test_f56_connections_that_the_upstream_closed_while_idle_cost_nothing(worker: Worker) -> None:
     async with Upstream(Act(ok(), "close")) as legacy:
         await worker.apply(plain(legacy))
         for n in range(20):
@@ -164,35 +147,47 @@ async def test_bytes_on_an_idle_connection_make_it_unusable(worker: Worker) -> N
 # -- clocks -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_refused_connection_is_a_502(worker: Worker) -> None:
+async def test_f01_a_refused_connection_is_a_502_at_once(worker: Worker) -> None:
     legacy = Upstream()
     legacy.port = free_port()
-    await worker.apply(plain(legacy))
+    await worker.apply(plain(legacy, timeouts={"connect": "2s"}))
     for method in ("GET", "POST"):
+        begun = time.monotonic()
         assert (await worker.ask(method=method, body=b"x" * 200_000 if method == "POST" else b"")).status == 502
+        assert time.monotonic() - begun < 2
     await legacy.listen()
     assert (await worker.ask()).status == 200
+    assert legacy.connections == 1
     await legacy.close()
 
 
-async def test_a_connection_that_does_not_come_is_a_504(worker: Worker) -> None:
-    with black_hole() as url:
-        await worker.apply({"upstreams": {"l": {"endpoints": [url], "timeouts": {"connect": "300ms"}}}, "legacy": "l"})
-        for method in ("GET", "POST"):
+async def test_f02_a_connection_that_does_not_come_is_a_504(worker: Worker) -> None:
+    """And each gives its place back: the next one waits for its own connection, not in a queue."""
+    with black_hole() as port:
+        legacy = {
+            "endpoints": [f"http://127.0.0.1:{port}"],
+            "timeouts": {"connect": "300ms"},
+            "bulkhead": {"max_concurrent": 1, "queue": 0},
+        }
+        await worker.apply({"upstreams": {"l": legacy}, "legacy": "l"})
+        await worker.ask()
+        before = worker.descriptors()
+        for method in ("GET", "POST", "GET"):
             assert (await worker.ask(method=method)).status == 504
+        await until(lambda: worker.descriptors() <= before)
 
 
 async def test_the_total_bounds_connecting_too(worker: Worker) -> None:
-    with black_hole() as url:
-        timeouts = {"connect": "8s", "total": "300ms"}
-        await worker.apply({"upstreams": {"l": {"endpoints": [url], "timeouts": timeouts}}, "legacy": "l"})
+    with black_hole() as port:
+        legacy = {"endpoints": [f"http://127.0.0.1:{port}"], "timeouts": {"connect": "8s", "total": "300ms"}}
+        await worker.apply({"upstreams": {"l": legacy}, "legacy": "l"})
         async with asyncio.timeout(4):
             assert (await worker.ask()).status == 504
 
 
 @pytest.mark.parametrize("clock", ["first_byte", "total"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_upstream_that_says_nothing_is_a_504_and_its_connection_is_closed(
+async def test_f03_an_upstream_that_says_nothing_is_a_504_and_its_connection_is_closed(
     worker: Worker, clock: str, method: str
 ) -> None:
     async with Upstream(Act(then="hang")) as legacy:
@@ -233,7 +228,7 @@ async def test_interim_answers_do_not_stop_the_clock(worker: Worker) -> None:
         assert (await worker.ask()).status == 504
 
 
-async def test_an_answer_that_stops_is_cut_and_one_that_trickles_is_not(worker: Worker) -> None:
+async def test_f07_an_answer_that_stops_is_cut_and_one_that_trickles_is_not(worker: Worker) -> None:
     async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
