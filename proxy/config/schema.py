@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.config.model import Settings
+from proxy.config.values import spelled
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -31,20 +32,6 @@ def _spell_defaults(node: Any) -> None:
         if "$ref" in node or (isinstance(default, dict) and default):
             node.pop("default", None)  # the default of a whole group is that of its fields
         elif "examples" in node and isinstance(default, int | float):
-            node["default"] = _spelled(float(default), str(node["examples"][0]))
+            node["default"] = spelled(float(default), str(node["examples"][0]))
         for value in node.values():
             _spell_defaults(value)
-
-
-def _spelled(value: float, like: str) -> str:
-    if like.endswith("ms"):
-        for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-            if value >= seconds and value % seconds == 0:
-                return f"{value / seconds:g}{unit}"
-        return f"{value * 1000:g}ms" if value else "0s"
-    if like.endswith("B"):
-        for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-            if value >= size and value % size == 0:
-                return f"{value / size:g}{unit}"
-        return f"{value:g}B"
-    return f"{value:g}%" if like == "10%" else f"{value * 100:g}%"

@@ -6,16 +6,37 @@ reason in ``docs/resilience.md``; nothing is tried twice unless ``retries`` is w
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+import typing
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from proxy.config.base import Model
-from proxy.config.values import Address, Duration, Share, parse_status_range
+from proxy.config.values import Address, Duration, HostName, PortName, Share, StatusRange
 
-RetryReason = Literal["connect-failure", "reset", "timeout", "invalid-response", "overflow"] | int
+RetryClass = Literal["connect-failure", "reset", "timeout", "invalid-response", "overflow"]
+RETRY_CLASSES: tuple[RetryClass, ...] = typing.get_args(RetryClass)
 Scheme = Literal["http", "https"]
+
+
+def _check_retry_reason(value: object) -> object:
+    if value in RETRY_CLASSES or (type(value) is int and 400 <= value <= 599):
+        return value
+    known = ", ".join(f"'{name}'" for name in RETRY_CLASSES)
+    hint = "leave the quotes out" if isinstance(value, str) and value.isdigit() else ""
+    hint = "name the statuses, like 502, 503, 504" if value in ("4xx", "5xx") else hint
+    # The kind of error that a wrong word of any other list is: one fault, with "did you mean".
+    raise PydanticCustomError("literal_error", "", {"expected": f"{known} or a status from 400 to 599", "hint": hint})
+
+
+RetryReason = Annotated[
+    RetryClass | int,
+    BeforeValidator(_check_retry_reason),
+    WithJsonSchema({"anyOf": [{"enum": [*RETRY_CLASSES]}, {"type": "integer", "minimum": 400, "maximum": 599}]}),
+]
 
 
 def check_endpoint(url: str) -> str:
@@ -27,7 +48,7 @@ def check_endpoint(url: str) -> str:
         parts.port  # noqa: B018 - raises ValueError when the port is out of range
     except ValueError as error:
         raise ValueError(f"an endpoint is not a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\\]", url) or parts.port == 0:
         raise ValueError(f"{url!r} is not an endpoint; write it like http://127.0.0.1:9001")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("an endpoint may hold scheme, host and port only: targets are forwarded unchanged")
@@ -46,6 +67,18 @@ class Endpoint(Model):
     @classmethod
     def _url(cls, value: str) -> str:
         return check_endpoint(value)
+
+
+def _spelled_out(value: object) -> object:
+    if isinstance(value, str):
+        return {"url": value}
+    if isinstance(value, dict | Endpoint):
+        return value
+    raise ValueError("write http://host:port, or {url: http://host:port, weight: 2}")
+
+
+EndpointEntry = Annotated[Endpoint, BeforeValidator(_spelled_out, json_schema_input_type=str | Endpoint)]
+"""An endpoint as it may be written: its URL alone, or with a weight."""
 
 
 class Timeouts(Model):
@@ -91,14 +124,6 @@ class Retries(Model):
     """The first pause is a random time up to this; it doubles with each try. 0s: no pause."""
     max_backoff: Duration = Field(default=0.25, ge=0)
     """No random pause is longer. A Retry-After of the answer is honoured if the deadline leaves time for it."""
-
-    @field_validator("on")
-    @classmethod
-    def _statuses(cls, value: list[RetryReason]) -> list[RetryReason]:
-        for reason in value:
-            if isinstance(reason, int) and not 400 <= reason <= 599:
-                raise ValueError(f"{reason} is not a status that can be tried again; write one from 400 to 599")
-        return value
 
 
 class Breaker(Model):
@@ -159,9 +184,9 @@ class AdaptiveConcurrency(Model):
 class Health(Model):
     """Active health checks, made by the supervisor once for all workers. Off unless it is written."""
 
-    path: str = Field(pattern=r"^/[\x21-\x7e]*$")
-    """What is asked for, with GET."""
-    expect: list[str] = Field(default=["200-399"], min_length=1)
+    path: str
+    """What is asked for, with GET; with its query, if it needs one."""
+    expect: list[StatusRange] = Field(default=["200-399"], min_length=1)
     """Statuses that are good: ``200`` or ``200-399``."""
     interval: Duration = Field(default=5.0, gt=0)
     """Between two checks of an endpoint, more or less a tenth by chance."""
@@ -172,11 +197,11 @@ class Health(Model):
     healthy_after: int = Field(default=2, ge=1)
     """So many good checks in a row bring it back."""
 
-    @field_validator("expect")
+    @field_validator("path")
     @classmethod
-    def _expect(cls, value: list[str]) -> list[str]:
-        for text in value:
-            parse_status_range(text)
+    def _path(cls, value: str) -> str:
+        if not re.fullmatch(r"/[\x21-\x7e]*", value):
+            raise ValueError("it must begin with a slash and hold no blanks; write other characters like %20")
         return value
 
 
@@ -196,7 +221,7 @@ class Outliers(Model):
 class DnsDiscovery(Model):
     """Endpoints are the A and AAAA records of a name."""
 
-    name: str = Field(min_length=1)
+    name: HostName
     """The name."""
     port: int = Field(ge=1, le=65535)
     """The port of all of them."""
@@ -211,7 +236,7 @@ class DnsDiscovery(Model):
 class SrvDiscovery(Model):
     """Endpoints are the SRV records of a name: those of the lowest priority number, with their weights."""
 
-    name: str = Field(min_length=1)
+    name: HostName
     """The name, like ``_http._tcp.orders.example``."""
     scheme: Scheme = "http"
     """How they are spoken to."""
@@ -252,7 +277,7 @@ class KubernetesDiscovery(Model):
     """The name of the Service."""
     namespace: str = "default"
     """Its namespace."""
-    port: str | int | None = None
+    port: PortName | None = None
     """The name or number of the port in the slices. None: the only one."""
     scheme: Scheme = "http"
     """How the addresses are spoken to."""
@@ -291,7 +316,7 @@ class Discovery(Model):
 class Upstream(Model):
     """A named service that can answer."""
 
-    endpoints: list[Endpoint] = []
+    endpoints: list[EndpointEntry] = []
     """``http://host:port`` or ``https://host:port``, or ``{url: …, weight: 2}``. A name is looked up again every
     5 seconds while there is traffic; if that fails, the addresses found last are used. Beside ``discovery`` they
     serve until its first answer."""
@@ -320,15 +345,6 @@ class Upstream(Model):
     """Ejection of single endpoints by what traffic shows."""
     max_idle: int = Field(default=128, ge=0, le=10_000)
     """Idle connections kept per endpoint, worker and purpose. 0: none are kept."""
-
-    @field_validator("endpoints", mode="before")
-    @classmethod
-    def _endpoint(cls, value: object) -> object:
-        return (
-            [{"url": entry} if isinstance(entry, str) else entry for entry in value]
-            if isinstance(value, list)
-            else value
-        )
 
     @model_validator(mode="after")
     def _some_endpoint(self) -> Upstream:

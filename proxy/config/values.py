@@ -7,7 +7,7 @@ is not text (a list where a duration belongs) is named by its kind and not shown
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -18,6 +18,7 @@ _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]*):[0-9]{1,5}")
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+_HOST = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 MAX_WORKERS = 256
@@ -69,6 +70,24 @@ def parse_status_range(text: str) -> tuple[int, int]:
     raise ValueError(f"{_shown(text)} is no status; write it like 200 or 200-399")
 
 
+def spelled(value: float, like: str) -> str:
+    """A parsed value as people write it: 1.0 like ``250ms`` is ``1s``, like ``64KiB`` ``1B``, like ``5%`` ``100%``.
+
+    Percents (like ``10%``) are whole numbers already.
+    """
+    if like.endswith("ms"):
+        for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+            if value >= seconds and value % seconds == 0:
+                return f"{value / seconds:g}{unit}"
+        return f"{value * 1000:g}ms" if value else "0s"
+    if like.endswith("B"):
+        for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+            if value >= size and value % size == 0:
+                return f"{value / size:g}{unit}"
+        return f"{value:g}B"
+    return f"{value:g}%" if like == "10%" else f"{value * 100:g}%"
+
+
 def _one_or_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -77,6 +96,31 @@ def _check_address(value: str) -> str:
     if not _ADDRESS.fullmatch(value) or int(value.rsplit(":", 1)[1]) > 65535:
         raise ValueError(f"{_shown(value)} is not an address; write it like 127.0.0.1:8080 or [::1]:8080")
     return value
+
+
+def _status_range(value: object) -> object:
+    """Also a plain number: nobody puts quotes around a status."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        parse_status_range(value)
+        return value
+    raise ValueError(f"{_shown(value)} is no status; write it like 200 or 200-399")
+
+
+def _check_host_name(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError(f"{_shown(value)} is not the name of a host; write it like orders.shop.example")
+    return value
+
+
+def _check_port(value: object) -> object:
+    if type(value) is int and 1 <= value <= 65535:
+        return value
+    if isinstance(value, str) and value and not value.isdigit():
+        return value
+    quotes = ", without quotes" if isinstance(value, str) and value else ""
+    raise ValueError(f"write the name of a port, or its number from 1 to 65535{quotes}")
 
 
 def _check_id(value: str) -> str:
@@ -105,9 +149,13 @@ def _check_workers(value: object) -> object:
     raise ValueError(f"write a number from 1 to {MAX_WORKERS}, or auto")
 
 
-def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+def _text(pattern: str, example: str) -> dict[str, Any]:
     # Editors see the file before ${NAME} is replaced.
-    return WithJsonSchema({"type": "string", "pattern": rf"^(?:{pattern}|.*\$\{{.+\}}.*)$", "examples": [example]})
+    return {"type": "string", "pattern": rf"^(?:{pattern}|.*\$\{{.+\}}.*)$", "examples": [example]}
+
+
+def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema(_text(pattern, example))
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _text_schema(_DURATION.pattern, "250ms")]
@@ -116,6 +164,7 @@ Share = Annotated[float, BeforeValidator(parse_share), _text_schema(_SHARE.patte
 Percent = Annotated[int, BeforeValidator(parse_percent), _text_schema(r"[0-9]{1,3}%", "10%")]
 Address = Annotated[str, BeforeValidator(lambda v: _check_address(v) if isinstance(v, str) else v)]
 Name = Annotated[str, BeforeValidator(lambda v: _check_id(v) if isinstance(v, str) else v)]
+HostName = Annotated[str, AfterValidator(_check_host_name)]
 HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 Method = Annotated[str, AfterValidator(_check_method)]
 
@@ -125,6 +174,21 @@ Addresses = Annotated[
     Field(min_length=1),
     BeforeValidator(_one_or_list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+StatusRange = Annotated[
+    str,
+    BeforeValidator(_status_range),
+    WithJsonSchema({"anyOf": [_text(_STATUSES.pattern, "200-399"), {"type": "integer", "minimum": 100}]}),
+]
+"""``200`` or ``200-399``, see :func:`parse_status_range`."""
+
+
+PortName = Annotated[
+    str | int,
+    BeforeValidator(_check_port),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1, "maximum": 65535}]}),
 ]
 
 

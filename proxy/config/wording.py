@@ -12,11 +12,12 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 from pydantic_core import ErrorDetails
 
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate
+from proxy.config.values import spelled
 from proxy.errors import Fault
 
 _KINDS = {
@@ -57,17 +58,17 @@ def fault_of(error: ErrorDetails, root: Node) -> Fault:
     if kind == "missing":
         return locate(root, loc[:-1]).fault(f"{_name(loc[:-1], root)} needs the key {str(loc[-1])!r}")
     node = locate(root, loc, key=at_key)
-    name = _name(loc, root)
+    name = _name(_written(loc, root), root)
     if kind in _KINDS:
         return node.fault(f"{name} must be {_KINDS[kind]}, and is {_kind_of(error['input'])}", _quotes(error))
     if kind == "literal_error":
         expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         hint = did_you_mean(error["input"], expected) if isinstance(error["input"], str) else ""
-        return node.fault(f"{name} must be {' or '.join(expected)}", hint if hint.startswith("did") else "")
+        hint = hint if hint.startswith("did") else str(context.get("hint", ""))
+        return node.fault(f"{name} must be {' or '.join(expected)}", hint)
     if kind in _BOUNDS:
         text, bound = _BOUNDS[kind]
-        value = context[bound]
-        value = int(value) if isinstance(value, float) and value.is_integer() else value
+        value = _bound(loc, context[bound])
         return node.fault(f"{name} {text.format(**{bound: value})}")
     return node.fault(f"{name}: {error['msg'].removeprefix('Value error, ')}")
 
@@ -82,6 +83,26 @@ def _unknown_key(loc: Loc, root: Node) -> Fault:
 def _quotes(error: ErrorDetails) -> str:
     scalar = isinstance(error["input"], bool | int | float)
     return "put it in quotes" if error["type"] == "string_type" and scalar else ""
+
+
+def _bound(loc: Loc, value: float) -> str:
+    """A bound as it would be written there: seconds as a duration, bytes as a size."""
+    model = model_at(loc[:-1])
+    info = model.model_fields.get(str(loc[-1])) if model else None
+    like = next((m.json_schema["examples"][0] for m in (info.metadata if info else ()) if _has_unit(m)), "")
+    return spelled(value, like) if like else f"{value:g}"
+
+
+def _has_unit(metadata: object) -> bool:
+    return isinstance(metadata, WithJsonSchema) and "examples" in (metadata.json_schema or {})
+
+
+def _written(loc: Loc, root: Node) -> Loc:
+    """The part of ``loc`` that stands in the files: an endpoint written as text has no ``url``."""
+    for depth in range(len(loc), 0, -1):
+        if locate(root, loc[:depth]) is not locate(root, loc[: depth - 1]):
+            return loc[:depth]
+    return ()
 
 
 def _kind_of(value: object) -> str:
@@ -118,6 +139,8 @@ def model_at(loc: Loc) -> type[BaseModel] | None:
         else:
             arguments = typing.get_args(here)
             here = arguments[-1] if arguments else None
+        if typing.get_origin(here) is typing.Annotated:
+            here = typing.get_args(here)[0]
         if typing.get_origin(here) in (typing.Union, types.UnionType):
             here = next((part for part in typing.get_args(here) if part is not type(None)), None)
     return here if isinstance(here, type) and issubclass(here, BaseModel) else None
