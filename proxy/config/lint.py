@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from proxy.compare.paths import parse_path
+from proxy.config.combinations import contradictions
 from proxy.config.model import Route, Settings
 from proxy.config.positions import Loc, Node, locate
 from proxy.config.wording import did_you_mean
@@ -36,7 +37,7 @@ def lint(settings: Settings, root: Node, indexes: list[int]) -> list[Fault]:
     linter.duplicates()
     linter.ties(rules)
     linter.unreachable(rules)
-    return linter.faults
+    return [*linter.faults, *contradictions(settings, root)]
 
 
 def is_loopback(address: str) -> bool:
