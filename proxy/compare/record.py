@@ -15,7 +15,7 @@ import orjson
 
 from proxy.compare.decode import content_type, decode_body, to_text
 from proxy.compare.document import DuplicateKeyError, NotJsonError, Number, is_risky, parse_json
-from proxy.compare.redact import by_shape, is_secret_name, key_of, mask, scalar
+from proxy.compare.redact import by_shape, by_shape_encoded, is_secret_name, key_of, mask, scalar
 from proxy.compare.result import Budget, Incomparable, Result
 from proxy.compare.verdict import family
 from proxy.messages import Answer, Fields, Pair
@@ -70,7 +70,7 @@ def target(raw: bytes) -> str:
     """A request target: secret parameters masked, and what looks like a secret anywhere, percent-encoded or not."""
     text = raw[:MAX_STORED_VALUE].decode("utf-8", "replace")
     path, mark, query = text.partition("?")
-    segments = "/".join(_shape_of_encoded(segment) for segment in path.split("/"))
+    segments = "/".join(by_shape_encoded(segment) for segment in path.split("/"))
     return by_shape(segments) + mark + form(query)
 
 
@@ -82,14 +82,8 @@ def form(text: str) -> str:
         if is_secret_name(unquote(name)):
             parts.append(f"{name}{sign}{mask(value) if value else ''}")
         else:
-            parts.append(f"{_shape_of_encoded(name)}{sign}{_shape_of_encoded(value)}")
+            parts.append(f"{by_shape_encoded(name)}{sign}{by_shape_encoded(value)}")
     return by_shape("&".join(parts))
-
-
-def _shape_of_encoded(text: str) -> str:
-    plain = unquote(text.replace("+", " "))
-    redacted = by_shape(plain)
-    return text if redacted == plain else redacted
 
 
 def headers(fields: Fields) -> list[list[str]]:

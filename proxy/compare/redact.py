@@ -12,6 +12,7 @@ import binascii
 import re
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -72,15 +73,24 @@ _HEX = re.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[a-f])(?=[a-f]*[0-9])(?:[0-9a-f]{64
 _TAG = re.compile(r"(?i)<(?:input|meta)\b[^<>]{0,4000}>?")
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*("[^"]*"?|'[^']*'?|[^\s"'>]+)""")
 _ELEMENT = re.compile(r"<([\w.-]{1,80}:)?([\w.-]{1,80})((?:\s[^<>]{0,1000})?>)([^<>]{1,10000})(?=</)")
-_HINT = re.compile(
-    r"(?i)pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
-    r"|digest|eyJ|AKIA|ASIA|gh[pousr]_|xox|[srp]k[_-]|glpat|github|://|<|[2-6]\d\d[ \u00a0-]?\d|[0-9a-f]{64}"
+_HINTS = (
+    r"pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
+    r"|digest|eyj|akia|asia|gh[pousr]_|xox|sk[_-]|rk[_-]|pk[_-]|glpat|github|://|<|2\d\d[ \u00a0-]?\d"
+    r"|3\d\d[ \u00a0-]?\d|4\d\d[ \u00a0-]?\d|5\d\d[ \u00a0-]?\d|6\d\d[ \u00a0-]?\d"
 )
+_HINT = re.compile(f"(?i){_HINTS}")
+_LOWER_HINT = re.compile(_HINTS)  # minding case and with a fixed character at each beginning: eight times as fast
+_LONG_HINT = re.compile(r"(?i)[0-9a-f]{64}")
+
+
+def _may_hold_secret(text: str) -> bool:
+    found = _LOWER_HINT.search(text.lower()) if text.isascii() else _HINT.search(text)
+    return found is not None or (len(text) >= 64 and _LONG_HINT.search(text) is not None)
 
 
 def by_shape(text: str) -> str:
     """Free text with everything masked that looks like a secret, or is assigned to a secret name. Linear."""
-    if _HINT.search(text) is None:
+    if not _may_hold_secret(text):
         return text
     text = _PEM.sub(_masked, text)
     if "eyJ" in text:
@@ -95,6 +105,13 @@ def by_shape(text: str) -> str:
         text = _TAG.sub(_tag, text)
         text = _ELEMENT.sub(_element, text)
     return _ASSIGNED.sub(_assigned, text)
+
+
+def by_shape_encoded(text: str) -> str:
+    """The same for a piece of a URL: percent-encoding hides no shape, and what is not secret keeps its spelling."""
+    plain = unquote(text.replace("+", " "))
+    redacted = by_shape(plain)
+    return text if redacted == plain else redacted
 
 
 def _masked(match: re.Match[str]) -> str:
