@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ def _write_stderr(line: str) -> None:
 
 
 class Log:
-    """A writer of lines with its buckets. A process has one, the module's; tests make their own.
+    """A writer of lines with its buckets, for any thread. A process has one, the module's; tests make their own.
 
     ``write`` takes whole lines with their newline, ``clock`` is monotonic and ``wall`` epoch, both in seconds.
     """
@@ -60,6 +61,7 @@ class Log:
         self._clock = clock
         self._wall = wall
         self._buckets: dict[str, _Bucket] = {}
+        self._lock = threading.RLock()  # a finaliser may log in the middle of a line
         self._waiting = False  # some bucket has lines to tell of
         self._swept = clock()
         self.process = "banyan"
@@ -67,6 +69,10 @@ class Log:
 
     def line(self, level: Level, event: str, **fields: object) -> None:
         """Write one line, or count it if its kind of event has had its share."""
+        with self._lock:
+            self._line(level, event, fields)
+
+    def _line(self, level: Level, event: str, fields: dict[str, object]) -> None:
         now = self._clock()
         if self._waiting and now - self._swept >= 1.0:
             self._sweep(now)
@@ -85,8 +91,9 @@ class Log:
 
     def flush(self) -> None:
         """Tell of what was suppressed so far; for the end of a process."""
-        if self._waiting:
-            self._sweep(self._clock())
+        with self._lock:
+            if self._waiting:
+                self._sweep(self._clock())
 
     def _sweep(self, now: float) -> None:
         self._swept = now

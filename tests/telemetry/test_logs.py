@@ -1,6 +1,7 @@
 """A line is a line, whatever it holds; and no event floods."""
 
 import json
+import threading
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,25 @@ def test_values_that_json_does_not_know_are_text() -> None:
     log.line("info", "odd", nan=float("nan"), items=("a", 1), error=ValueError("no"), nothing=None)
     record = json.loads(lines[0])
     assert (record["nan"], record["items"], record["error"], record["nothing"]) == ("nan", ["a", "1"], "no", None)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    log, lines, clock = make()
+
+    def flood(name: str) -> None:
+        for n in range(300):
+            clock.now += 0.01  # buckets are swept and made all the time
+            log.line("info", f"{name}-{n % 50}")
+
+    threads = [threading.Thread(target=flood, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.flush()
+    told = [json.loads(line) for line in lines]
+    shown = [line for line in told if line["event"] != "log-suppressed"]
+    assert len(shown) + sum(line.get("suppressed", 0) for line in told) == 1200
 
 
 def test_broken_standard_error_is_counted_and_not_raised() -> None:
