@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from proxy.errors import BanyanError
-from proxy.messages import ComparatorStats, Drain, FromChild, Hello, Ready, Snapshot, WorkerStats
+from proxy.messages import ComparatorStats, Drain, Endpoints, FromChild, Hello, Ready, Snapshot, WorkerStats
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.tasks import spawn
@@ -85,6 +85,7 @@ class Children:
         self._on_stats = on_stats
         self._on_gone = on_gone
         self._snapshot: Snapshot | None = None
+        self._endpoints: Endpoints | None = None
         self._server: asyncio.Server | None = None
         self._keepers: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -112,6 +113,13 @@ class Children:
         for child in [*self.comparators, *self.workers]:
             if child.channel is not None:
                 self._send(child, snapshot)
+
+    def tell(self, endpoints: Endpoints) -> None:
+        """Give every worker, living or yet to be started, this word on endpoints."""
+        self._endpoints = endpoints
+        for child in self.workers:
+            if child.channel is not None:
+                self._send(child, endpoints)
 
     async def settled(self, generation: int, timeout: float) -> bool:  # noqa: ASYNC109 - False is an answer here
         """Wait until every living worker applies ``generation``; False if ``timeout`` seconds were not enough."""
@@ -201,6 +209,8 @@ class Children:
             # One that ever died is not waited for: traffic goes on without it.
             await self._until(lambda: all(c.ready or c.restarts for c in self.comparators), START_SECONDS)
         child.channel = channel
+        if child.role == "worker" and self._endpoints is not None:
+            channel.send(self._endpoints)  # first: it serves with its first snapshot
         channel.send(self._snapshot)
         try:
             while (message := await channel.receive()) is not None:
@@ -234,7 +244,7 @@ class Children:
             child.stats = message
             self._on_stats(message)
 
-    def _send(self, child: Child, message: Snapshot | Drain) -> None:
+    def _send(self, child: Child, message: Snapshot | Endpoints | Drain) -> None:
         if child.channel is None:
             return
         if child.channel.backlog > MAX_BACKLOG_BYTES:

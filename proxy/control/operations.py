@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from proxy.config.model import Route, Settings
 from proxy.control.children import Children
 from proxy.control.configuration import Configuration
+from proxy.control.endpoints import Roster
 from proxy.control.figures import Figures
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.core.stages import effective, refusal
@@ -60,6 +61,7 @@ class Operations:
         self.ledger = ledger
         self.children = children
         self.figures = figures
+        self.roster = Roster(children.tell)
         self.overrides: dict[str, Override] = {}
         self.versions: dict[str, int] = {}
         self.draining = False
@@ -111,6 +113,13 @@ class Operations:
         return stored
 
     # -- changes ----------------------------------------------------------------------------------------------------
+
+    async def start(self, workers: int) -> None:
+        """Find the endpoints, then start so many workers. Raises BanyanError if they do not come up."""
+        upstreams = self.configuration.settings.upstreams
+        await self.roster.prepare(upstreams)
+        self.roster.prune(upstreams)
+        await self.children.start(workers, self.snapshot())
 
     async def restore(self) -> None:
         """Read the overrides that hold, at the start. Raises StoreLostError."""
@@ -199,7 +208,10 @@ class Operations:
             known = self.configuration.faults
             taken = self.configuration.accept(outcome)
             if taken:
+                upstreams = self.configuration.settings.upstreams
+                await self.roster.prepare(upstreams)
                 self.children.publish(self.snapshot())
+                self.roster.prune(upstreams)
             generation = self.configuration.generation
         faults = self.configuration.faults
         if isinstance(outcome, ConfigError):

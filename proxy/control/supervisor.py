@@ -79,6 +79,7 @@ class _Supervisor:
             children = Children(runtime_dir, figures.update, figures.retire)
             operations = Operations(configuration, ledger, children, figures)
             operations.listen = reservation.resolved
+            stack.push_async_callback(operations.roster.close)
             await operations.restore()
             # 4. the admin side, not ready yet; then the processes
             admin = Admin(operations)
@@ -117,7 +118,7 @@ class _Supervisor:
     async def _started(self, operations: Operations) -> bool:
         """Start the children; False if a signal came first. Raises BanyanError when they do not come up."""
         count = self._workers or worker_count(operations.configuration.settings.workers)
-        starting = spawn(_outcome(operations.children.start(count, operations.snapshot())), "start children")
+        starting = spawn(_outcome(operations.start(count)), "start children")
         leaving = spawn(self._leave.wait(), "leave")
         await asyncio.wait({starting, leaving}, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()

@@ -1,0 +1,1 @@
+"""Where endpoints come from, if they are not listed: DNS, Consul, Kubernetes."""
