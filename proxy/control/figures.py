@@ -6,6 +6,10 @@ is kept in the base, so a restarted worker begins at zero and the sum does not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import monotonic
+
+from proxy.control.protection import Protection
 from proxy.messages import ComparatorStats, WorkerStats
 from proxy.store.tally import Tally, add, add_counts, copy, is_empty, since
 
@@ -13,9 +17,14 @@ Stats = WorkerStats | ComparatorStats
 
 
 class Figures:
-    """Totals over the living and the dead. Its size is bounded by routes and by processes that live."""
+    """Totals over the living and the dead. Its size is bounded by routes and by processes that live.
 
-    def __init__(self) -> None:
+    ``protection`` has what workers say of upstreams. ``clock`` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self.protection = Protection()
         self._live: dict[int, Stats] = {}  # by pid
         self._base: dict[str, Tally] = {}
         self._refused: dict[str, int] = {}
@@ -26,6 +35,8 @@ class Figures:
     def update(self, stats: Stats) -> None:
         """Take the newest figures of one process."""
         self._live[stats.pid] = stats
+        if isinstance(stats, WorkerStats):
+            self.protection.update(stats, self._clock())
 
     def retire(self, pid: int) -> None:
         """The process is gone; keep what it had counted."""
@@ -33,6 +44,7 @@ class Figures:
         if stats is None:
             return
         _add_routes(self._base, stats)
+        self.protection.retire(pid)
         if isinstance(stats, WorkerStats):
             add_counts(self._refused, stats.refused)
             self._ambiguous += stats.ambiguous

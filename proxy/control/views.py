@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy import __version__
 from proxy.config.model import Route
+from proxy.control import protection_views
 from proxy.control.children import Child
 from proxy.control.ledger import Ledger
 from proxy.control.operations import WINDOW_HOURS, Change, Operations
@@ -47,6 +48,9 @@ def status(operations: Operations, tallies: dict[str, Tally]) -> Json:
         "window_hours": WINDOW_HOURS,
         "routes": routes(operations, tallies),
         "unrouted": _traffic(tallies.get(NO_ROUTE_ID, Tally())),
+        "breakers": protection_views.breakers(operations.figures.protection),
+        "upstreams": protection_views.upstreams(operations.figures.protection),
+        "access_log": _access_log(operations),
     }
 
 
@@ -132,6 +136,13 @@ def _override(override: Override) -> Json:
     }
 
 
+def _access_log(operations: Operations) -> Json | None:
+    setting = operations.configuration.settings.access_log
+    if setting is None:
+        return None
+    return {"file": setting.file, "dropped": operations.figures.protection.access_log_dropped()}
+
+
 def _store(ledger: Ledger) -> Json:
     moved = ledger.moved_aside
     return {"path": str(ledger.path), "up": ledger.up, "moved_aside": str(moved) if moved else None}
@@ -205,6 +216,9 @@ def scrape(operations: Operations) -> Scrape:
         queued=comparator.queued if comparator else 0,
         store_dropped=operations.figures.store_dropped(),
         store_up=operations.ledger.up,
+        breakers=protection_views.breaker_gauges(operations.figures.protection),
+        upstreams=protection_views.upstream_gauges(operations.figures.protection),
+        access_log_dropped=operations.figures.protection.access_log_dropped(),
     )
 
 

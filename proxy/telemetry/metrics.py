@@ -20,6 +20,9 @@ from proxy import __version__
 from proxy.config.model import STAGES, Stage
 from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
 
+MAX_ENDPOINTS = 200
+"""Endpoints of one upstream with series of their own, the first ones by URL; ``banyan_endpoints`` counts all. Discovery
+may find any number of them, and new ones all the time."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -73,6 +76,40 @@ METRICS: dict[str, Described] = {
     "banyan_event_loop_lag_seconds": Described("gauge", ("worker",), "How late the worker's loop was last time."),
     "banyan_refused_total": Described("counter", ("reason",), "Requests refused before routing."),
     "banyan_ambiguous_paths_total": Described("counter", (), "Requests whose path two parsers could read differently."),
+    "banyan_breaker_state": Described(
+        "gauge", ("route", "upstream"), "0 closed, 1 half-open, 2 open; the worst over the workers."
+    ),
+    "banyan_shadow_breaker_state": Described(
+        "gauge", ("route", "upstream"), "The same of the breaker that only stops shadows."
+    ),
+    "banyan_breaker_opened_total": Described(
+        "counter", ("route", "upstream", "purpose"), "Times that a worker's breaker opened; purpose traffic or shadow."
+    ),
+    "banyan_breaker_refused_total": Described(
+        "counter",
+        ("route", "upstream", "purpose"),
+        "Requests that a breaker did not let pass, or in mode observe would not have.",
+    ),
+    "banyan_bulkhead_in_flight": Described(
+        "gauge", ("upstream",), "Requests that the upstream has under way, over all workers; without shadows."
+    ),
+    "banyan_bulkhead_queued": Described("gauge", ("upstream",), "Requests that wait for a place."),
+    "banyan_bulkhead_limit": Described(
+        "gauge", ("upstream",), "Requests that may be under way now, over all workers; 0 for no bound."
+    ),
+    "banyan_overflows_total": Described("counter", ("upstream",), "Requests for which there was no place."),
+    "banyan_retries_refused_total": Described("counter", ("upstream",), "Retries that the budget did not allow."),
+    "banyan_endpoint_up": Described(
+        "gauge", ("upstream", "endpoint"), "1 if all workers use the endpoint, 0 if it is unhealthy or ejected in some."
+    ),
+    "banyan_endpoint_ejections_total": Described(
+        "counter", ("upstream", "endpoint"), "Times that a worker ejected the endpoint."
+    ),
+    "banyan_endpoints": Described("gauge", ("upstream", "state"), "Endpoints by their worst state over the workers."),
+    "banyan_upstream_panic": Described(
+        "gauge", ("upstream",), "1 while some worker uses all endpoints because too few are fit."
+    ),
+    "banyan_access_log_dropped_total": Described("counter", (), "Requests that left no line in the access log."),
     "banyan_compare_queue": Described("gauge", (), "Pairs that wait for the comparator."),
     "banyan_store_dropped_total": Described("counter", ("reason",), "Records that the store did not keep."),
     "banyan_store_up": Described("gauge", (), "1 while the store takes what is written."),
@@ -100,6 +137,39 @@ class RouteGauges(NamedTuple):
     overridden: bool
 
 
+class BreakerGauges(NamedTuple):
+    """One breaker over all workers."""
+
+    route: str
+    upstream: str
+    purpose: str  # "traffic" | "shadow"
+    level: int | None  # 0 closed, 1 half-open, 2 open; None when no living worker has it
+    opened: int
+    refused: int
+
+
+class EndpointGauges(NamedTuple):
+    """One endpoint over all workers."""
+
+    url: str
+    up: bool | None  # None while it only finishes what it has
+    ejections: int
+
+
+class UpstreamGauges(NamedTuple):
+    """One upstream over all workers."""
+
+    upstream: str
+    in_flight: int
+    queued: int
+    limit: int
+    overflows: int
+    retries_refused: int
+    panic: bool
+    states: dict[str, int]  # of its endpoints
+    endpoints: list[EndpointGauges]  # by URL
+
+
 class Scrape(NamedTuple):
     """Everything that is shown, gathered on the loop and rendered elsewhere. Nobody changes it afterwards."""
 
@@ -116,6 +186,9 @@ class Scrape(NamedTuple):
     queued: int
     store_dropped: dict[str, int]
     store_up: bool
+    breakers: list[BreakerGauges]
+    upstreams: list[UpstreamGauges]
+    access_log_dropped: int
 
 
 def render(scrape: Scrape) -> bytes:
@@ -166,6 +239,10 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
         rows["banyan_route_overridden"].append(([gauge.route], float(gauge.overridden)))
     for worker in scrape.workers:
         _worker(rows, worker)
+    for breaker in scrape.breakers:
+        _breaker(rows, breaker)
+    for upstream in scrape.upstreams:
+        _upstream(rows, upstream)
     rows["banyan_restarts_total"] = [([process], n) for process, n in scrape.restarts.items()]
     rows["banyan_refused_total"] = [([reason], n) for reason, n in scrape.refused.items()]
     rows["banyan_store_dropped_total"] = [([reason], n) for reason, n in scrape.store_dropped.items()]
@@ -176,6 +253,7 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
         "banyan_ambiguous_paths_total": scrape.ambiguous,
         "banyan_compare_queue": scrape.queued,
         "banyan_store_up": float(scrape.store_up),
+        "banyan_access_log_dropped_total": scrape.access_log_dropped,
     }
     for name, value in single.items():
         rows[name] = [([], value)]
@@ -216,3 +294,30 @@ def _worker(rows: dict[str, list[Row]], worker: WorkerGauges) -> None:
     ):
         if value is not None:
             rows[name].append((label, value))
+
+
+def _breaker(rows: dict[str, list[Row]], breaker: BreakerGauges) -> None:
+    labels = [breaker.route, breaker.upstream]
+    if breaker.level is not None:
+        name = "banyan_shadow_breaker_state" if breaker.purpose == "shadow" else "banyan_breaker_state"
+        rows[name].append((labels, breaker.level))
+    rows["banyan_breaker_opened_total"].append(([*labels, breaker.purpose], breaker.opened))
+    rows["banyan_breaker_refused_total"].append(([*labels, breaker.purpose], breaker.refused))
+
+
+def _upstream(rows: dict[str, list[Row]], upstream: UpstreamGauges) -> None:
+    label = [upstream.upstream]
+    for name, value in (
+        ("banyan_bulkhead_in_flight", upstream.in_flight),
+        ("banyan_bulkhead_queued", upstream.queued),
+        ("banyan_bulkhead_limit", upstream.limit),
+        ("banyan_overflows_total", upstream.overflows),
+        ("banyan_retries_refused_total", upstream.retries_refused),
+        ("banyan_upstream_panic", float(upstream.panic)),
+    ):
+        rows[name].append((label, value))
+    rows["banyan_endpoints"] += [([*label, state], number) for state, number in upstream.states.items()]
+    for endpoint in upstream.endpoints[:MAX_ENDPOINTS]:
+        if endpoint.up is not None:
+            rows["banyan_endpoint_up"].append(([*label, endpoint.url], float(endpoint.up)))
+        rows["banyan_endpoint_ejections_total"].append(([*label, endpoint.url], endpoint.ejections))

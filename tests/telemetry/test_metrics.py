@@ -6,7 +6,17 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.messages import Histogram, RouteCounters
-from proxy.telemetry.metrics import METRICS, RouteGauges, Scrape, WorkerGauges, render
+from proxy.telemetry.metrics import (
+    MAX_ENDPOINTS,
+    METRICS,
+    BreakerGauges,
+    EndpointGauges,
+    RouteGauges,
+    Scrape,
+    UpstreamGauges,
+    WorkerGauges,
+    render,
+)
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
@@ -40,7 +50,24 @@ def scrape() -> Scrape:
         queued=9,
         store_dropped={"disk": 1},
         store_up=True,
-    )
+        breakers=[
+            BreakerGauges("orders", "orders", "traffic", 2, 3, 70),
+            BreakerGauges("orders", "orders", "shadow", 1, 1, 5),
+            BreakerGauges("gone", "orders", "traffic", None, 9, 90),
+        ],
+        upstreams=[
+            UpstreamGauges(
+                "orders", 4, 2, 512, 6, 8, True, {"fit": MAX_ENDPOINTS + 48, "draining": 1, "ejected": 1},
+                [
+                    EndpointGauges("http://a:1", True, 0),
+                    EndpointGauges("http://b:1", False, 2),
+                    EndpointGauges("http://c:1", None, 1),
+                    *(EndpointGauges(f"http://d:{port}", True, 0) for port in range(MAX_ENDPOINTS + 47)),
+                ],
+            )
+        ],
+        access_log_dropped=11,
+    )  # fmt: skip
 
 
 def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -82,6 +109,40 @@ def test_route_is_at_exactly_one_stage() -> None:
 def test_worker_that_is_down_shows_as_zero_and_has_no_other_gauge() -> None:
     assert value("banyan_worker_up", worker="1") == 0
     assert ("banyan_connections", (("worker", "1"),)) not in samples()
+
+
+def test_breakers_of_traffic_and_of_shadows_are_two_gauges_and_one_pair_of_counters() -> None:
+    orders = {"route": "orders", "upstream": "orders"}
+    assert value("banyan_breaker_state", **orders) == 2
+    assert value("banyan_shadow_breaker_state", **orders) == 1
+    assert value("banyan_breaker_opened_total", **orders, purpose="traffic") == 3
+    assert value("banyan_breaker_refused_total", **orders, purpose="shadow") == 5
+
+
+def test_breaker_that_no_worker_has_any_more_keeps_its_counters_and_has_no_state() -> None:
+    gone = {"route": "gone", "upstream": "orders"}
+    assert value("banyan_breaker_opened_total", **gone, purpose="traffic") == 9
+    assert ("banyan_breaker_state", tuple(sorted(gone.items()))) not in samples()
+
+
+def test_bulkhead_shows_use_and_bound() -> None:
+    names = ("bulkhead_in_flight", "bulkhead_queued", "bulkhead_limit", "overflows_total", "retries_refused_total")
+    assert [value(f"banyan_{name}", upstream="orders") for name in names] == [4, 2, 512, 6, 8]
+    assert value("banyan_upstream_panic", upstream="orders") == 1
+
+
+def test_endpoint_is_up_or_not_and_one_that_leaves_is_neither() -> None:
+    def up(endpoint: str) -> float | None:
+        return samples().get(("banyan_endpoint_up", (("endpoint", endpoint), ("upstream", "orders"))))
+
+    assert [up(url) for url in ("http://a:1", "http://b:1", "http://c:1")] == [1, 0, None]
+    assert value("banyan_endpoint_ejections_total", upstream="orders", endpoint="http://c:1") == 1
+
+
+def test_discovery_cannot_add_endless_series() -> None:
+    listed = [labels for name, labels in samples() if name == "banyan_endpoint_ejections_total"]
+    assert len(listed) == MAX_ENDPOINTS
+    assert value("banyan_endpoints", upstream="orders", state="fit") == MAX_ENDPOINTS + 48
 
 
 def test_documentation_lists_exactly_the_metrics_that_exist() -> None:
