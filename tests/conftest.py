@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faults import Background
 from running import Banyan, Setup
 
 
@@ -23,6 +24,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setup, Ba
     made = Setup(tmp_path_factory.mktemp("shared"))
     yield made, made.start()
     made.close()
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    """An event loop beside a test that has none, for its upstreams and wires."""
+    with Background() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -212,10 +212,18 @@ class Setup:
         self._started: list[Banyan] = []
         self.write()
 
-    def write(self, stage: str = "shadow", workers: int = 1, more: str = "") -> None:
-        """Write the configuration."""
-        text = CONFIGURATION.format(legacy=self.legacy.url, candidate=self.candidate.url, stage=stage, workers=workers)
-        self.file.write_text(text + more)
+    def write(
+        self, stage: str = "shadow", workers: int = 1, more: str = "", legacy: str = "", candidate: str = ""
+    ) -> None:
+        """Write the configuration, with one's own upstreams if their URLs are given."""
+        urls = {"legacy": legacy or self.legacy.url, "candidate": candidate or self.candidate.url}
+        self.file.write_text(CONFIGURATION.format(stage=stage, workers=workers, **urls) + more)
+
+    def alter(self, old: str, new: str) -> None:
+        """Replace something that stands in the configuration."""
+        text = self.file.read_text()
+        assert old in text, text
+        self.file.write_text(text.replace(old, new))
 
     def start(self, *options: str, environ: dict[str, str] | None = None) -> Banyan:
         """Run Banyan on it."""

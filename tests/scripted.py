@@ -157,7 +157,9 @@ class Upstream:
         await self.close()
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=LIMIT, ssl=self._tls)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, limit=LIMIT, ssl=self._tls, backlog=4096
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     @property
