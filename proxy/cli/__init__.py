@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("proxy.cli.check:check", "Validate the configuration and print every fault."),
     "explain": ("proxy.cli.explain:explain", "Say which route and arm a request would get, and why."),
     "routes": ("proxy.cli.routes:routes", "Print the table of routes."),
+    "resilience": ("proxy.cli.resilience:resilience", "Say how long each route may take, and what works badly."),
     "status": ("proxy.cli.status:status", "Show how a running Banyan is doing."),
     "stage": ("proxy.cli.stage:stage", "Move a running route to another stage."),
     "rollback": ("proxy.cli.stage:rollback", "Return a running route to legacy at once."),

@@ -37,6 +37,8 @@ class Loaded:
     document: bytes
     """The merged document as JSON, before defaults, with variables and users files put in."""
     files: tuple[Path, ...]
+    root: Node
+    """Where everything of the document stands."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -57,7 +59,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     settings = _validated(document, root, faults, judge_references=whole)
     if faults or settings is None:
         raise ConfigError(sorted(set(faults)))
-    return Loaded(settings, json.dumps(document).encode(), (*files, *users_files))
+    return Loaded(settings, json.dumps(document).encode(), (*files, *users_files), root)
 
 
 def _nothing_there(path: Path) -> Fault:

@@ -29,7 +29,7 @@ routes:
   - id: search
     match: {path_regex: "/search/[a-z]+", query: {q: "*"}}
 """
-OFFLINE = ["check", "explain", "routes", "schema"]
+OFFLINE = ["check", "explain", "resilience", "routes", "schema"]
 
 
 @pytest.fixture
