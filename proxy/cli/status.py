@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from proxy.cli.client import Client, admin_option
-from proxy.cli.tables import duration, share, show
+from proxy.cli.tables import ago, duration, share, show
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("route", "stage", "requests", "candidate", "5xx", "fallbacks", "match", "version")
 _RIGHT = _COLUMNS[2:]
+_BREAKERS = ("route", "upstream", "of", "state", "not closed for", "tries in", "workers", "opened", "refused")
+_UPSTREAMS = ("upstream", "in flight", "queued", "limit", "overflows", "retries refused", "endpoints")
+_EVENTS = ("when", "who", "what", "route", "from", "to", "why")
+MAX_LISTED = 20
+"""Breakers and endpoints that are listed; ``--json`` has all."""
+EVENTS_SHOWN = 30
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the whole status as one object.")
+@click.option("--events", is_flag=True, help="Show the newest events instead: changes, reloads, breakers.")
 @admin_option
-def status(as_json: bool, admin: str) -> None:
-    """Show routes with their stage and traffic, workers, and the state of the configuration.
+def status(as_json: bool, events: bool, admin: str) -> None:
+    """Show routes with their stage and traffic, upstreams, workers, and the state of the configuration.
 
-    Figures are of the last 24 hours. A star marks a stage that an operator's override holds against the file.
+    Figures of routes are of the last 24 hours, those of upstreams since the start. A star marks a stage that an
+    operator's override holds against the file.
 
     \b
     Example:
       banyan status
+      banyan status --events
       banyan status --json | jq .configuration.faults
     """
+    if events:
+        _events(Client(admin), as_json=as_json)
+        return
     found = Client(admin).get("/api/status")
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -43,6 +56,8 @@ def status(as_json: bool, admin: str) -> None:
         override = route["override"] or {}
         why = f"{override.get('actor')}: {override.get('reason')}"
         click.echo(f"* {route['route']}: the file says {_stage(route, 'file_')}; {visible(why, 600)}")
+    _upstreams(found["upstreams"])
+    _breakers([breaker for breaker in found["breakers"] if breaker["state"] != "closed"])
     _problems(found)
 
 
@@ -57,6 +72,92 @@ def _head(found: dict[str, Any]) -> None:
     click.echo(f"configuration: {visible(configuration['path'])}, generation {configuration['generation']}")
 
 
+def _upstreams(upstreams: list[dict[str, Any]]) -> None:
+    if not upstreams:
+        return
+    click.echo()
+    show(_UPSTREAMS, [_upstream(one) for one in upstreams], _UPSTREAMS[1:6])
+    unfit = [(one, each) for one in upstreams for each in one["endpoints"] if each["state"] != "fit"]
+    if unfit:
+        click.echo()
+    for one, each in unfit[:MAX_LISTED]:
+        where = "" if len(each["workers"]) == 1 else f" ({_workers(each)} workers)"
+        click.echo(visible(f"{one['upstream']}: {each['endpoint']} is {each['state']}{where}", 300))
+    if len(unfit) > MAX_LISTED:
+        click.echo(f"and {len(unfit) - MAX_LISTED} more endpoints that are not fit")
+
+
+def _upstream(one: dict[str, Any]) -> list[str]:
+    states = one["endpoint_states"]
+    known = sum(states.values())
+    endpoints = str(known) if states.get("fit") == known else f"{states.get('fit', 0)} of {known} fit"
+    return [
+        one["upstream"],
+        f"{one['in_flight']:,}",
+        f"{one['queued']:,}",
+        f"{one['limit']:,}" if one["limit"] else "-",
+        f"{one['overflows']:,}",
+        f"{one['retries_refused']:,}",
+        f"{endpoints}, panic: all are used" if one["panic"] else endpoints,
+    ]
+
+
+def _breakers(breakers: list[dict[str, Any]]) -> None:
+    if not breakers:
+        return
+    click.echo("\nbreakers that are not closed:")
+    show(_BREAKERS, [_breaker(one) for one in breakers[:MAX_LISTED]], _BREAKERS[4:])
+    if len(breakers) > MAX_LISTED:
+        click.echo(f"and {len(breakers) - MAX_LISTED} more")
+
+
+def _breaker(one: dict[str, Any]) -> list[str]:
+    return [
+        one["route"],
+        one["upstream"],
+        one["purpose"],
+        f"{one['state']} (observed only)" if one["mode"] == "observe" else one["state"],
+        duration(one["not_closed_seconds"]),
+        duration(one["open_seconds"]) if one["state"] == "open" else "-",
+        _workers(one),
+        f"{one['opened']:,}",
+        f"{one['refused']:,}",
+    ]
+
+
+def _workers(one: dict[str, Any]) -> str:
+    return f"{one['workers'].get(one['state'], 0)} of {sum(one['workers'].values())}"
+
+
+def _events(client: Client, *, as_json: bool) -> None:
+    found = client.get("/api/events", limit=EVENTS_SHOWN)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    show(_EVENTS, [_event(event) for event in found["events"]])
+
+
+def _event(event: dict[str, Any]) -> list[str]:
+    when = ago(datetime.fromtimestamp(event["at"], UTC).isoformat())
+    what = event["action"]
+    if what == "breaker":
+        what = f"{event['after'].get('purpose')} breaker of {event['after'].get('upstream')}"
+        if event["after"].get("mode") == "observe":
+            what += " (observed only)"
+    return [
+        when, event["actor"], what, event["route"] or "-", _state(event["before"]), _state(event["after"]),
+        event["reason"],
+    ]  # fmt: skip
+
+
+def _state(side: dict[str, Any]) -> str:
+    if "stage" in side:
+        return _stage(side) if side.get("percent") is not None else str(side["stage"])
+    if "generation" in side:
+        return f"generation {side['generation']}"
+    return str(side.get("state", "-"))
+
+
 def _problems(found: dict[str, Any]) -> None:
     configuration, store = found["configuration"], found["store"]
     lines = [f"warning: {warning}" for warning in configuration["warnings"]]
@@ -64,6 +165,9 @@ def _problems(found: dict[str, Any]) -> None:
         lines.append(f"warning: the store {store['path']} does not work; changes are refused, traffic goes on")
     if store["moved_aside"]:
         lines.append(f"warning: the store was damaged and is now {store['moved_aside']}; its overrides do not hold")
+    log = found["access_log"]
+    if log and log["dropped"]:
+        lines.append(f"warning: {log['dropped']:,} requests have no line in the access log {log['file']}")
     if not any(child["up"] for child in found["comparators"]):
         lines.append("warning: the comparator is down; shadows are dropped")
     if configuration["faults"]:

@@ -21,6 +21,7 @@ from proxy.control.guard import ACTOR, finish, make_guard
 from proxy.control.operations import WINDOW_HOURS, Change, Operations, RefusedError
 from proxy.control.report_text import markdown
 from proxy.errors import BanyanError
+from proxy.store.events import KINDS
 from proxy.telemetry.metrics import CONTENT_TYPE, render
 
 MAX_BODY_BYTES = 64 * 1024
@@ -108,9 +109,11 @@ class Admin:
 
     async def _events(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 100, MAX_EVENTS)
-        route = request.query.get("route")
+        route, kind = request.query.get("route"), request.query.get("kind")
+        if kind is not None and kind not in KINDS:
+            raise RefusedError(400, "bad-kind", f"the kinds are {' and '.join(KINDS)}")
         ledger = self._operations.ledger
-        events = await ledger.call(lambda: ledger.events.recent(limit, route))
+        events = await ledger.call(lambda: ledger.events.recent(limit, route, kind))
         return web.json_response({"events": [views.event(event) for event in events]})
 
     async def _diffs(self, request: web.Request) -> web.Response:

@@ -15,7 +15,17 @@ from pathlib import Path
 from time import monotonic
 
 from proxy.errors import BanyanError
-from proxy.messages import ComparatorStats, Drain, Endpoints, FromChild, Hello, Ready, Snapshot, WorkerStats
+from proxy.messages import (
+    BreakerEvent,
+    ComparatorStats,
+    Drain,
+    Endpoints,
+    FromChild,
+    Hello,
+    Ready,
+    Snapshot,
+    WorkerStats,
+)
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.tasks import spawn
@@ -78,12 +88,20 @@ class Child:
 
 
 class Children:
-    """All children of one supervisor. ``on_stats`` and ``on_gone`` (with the pid) are told what happens to figures."""
+    """All children of one supervisor. ``on_stats`` and ``on_gone`` (with the pid) are told what happens to figures,
+    ``on_breaker`` what happens to breakers."""
 
-    def __init__(self, runtime_dir: Path, on_stats: Callable[[Stats], None], on_gone: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        runtime_dir: Path,
+        on_stats: Callable[[Stats], None],
+        on_gone: Callable[[int], None],
+        on_breaker: Callable[[BreakerEvent], None],
+    ) -> None:
         self._dir = runtime_dir
         self._on_stats = on_stats
         self._on_gone = on_gone
+        self._on_breaker = on_breaker
         self._snapshot: Snapshot | None = None
         self._endpoints: Endpoints | None = None
         self._server: asyncio.Server | None = None
@@ -243,6 +261,8 @@ class Children:
         elif isinstance(message, WorkerStats | ComparatorStats) and message.pid == pid:
             child.stats = message
             self._on_stats(message)
+        elif isinstance(message, BreakerEvent) and child.role == "worker":
+            self._on_breaker(message)
 
     def _send(self, child: Child, message: Snapshot | Endpoints | Drain) -> None:
         if child.channel is None:

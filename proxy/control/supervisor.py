@@ -20,6 +20,7 @@ from typing import Any
 
 from proxy.control.addresses import Reservation, is_loopback
 from proxy.control.admin import Admin
+from proxy.control.breaker_record import BreakerRecord
 from proxy.control.children import Children, worker_count
 from proxy.control.configuration import Configuration
 from proxy.control.figures import Figures
@@ -76,7 +77,8 @@ class _Supervisor:
             runtime_dir = _runtime_dir()
             stack.callback(shutil.rmtree, runtime_dir, ignore_errors=True)
             figures = Figures()
-            children = Children(runtime_dir, figures.update, figures.retire)
+            breakers = BreakerRecord(ledger)
+            children = Children(runtime_dir, figures.update, figures.retire, breakers.add)
             operations = Operations(configuration, ledger, children, figures)
             operations.listen = reservation.resolved
             stack.push_async_callback(operations.roster.close)
@@ -94,6 +96,7 @@ class _Supervisor:
             background = [
                 spawn(operations.watch(), "watch files"),
                 spawn(operations.keep_figures(), "keep figures"),
+                spawn(breakers.keep(), "keep breaker events"),
             ]
             asyncio.get_running_loop().add_signal_handler(
                 signal.SIGHUP, lambda: spawn(operations.reload("SIGHUP"), "reload")
@@ -103,6 +106,7 @@ class _Supervisor:
             for task in background:
                 task.cancel()
             await self._drain(operations)
+            await breakers.save()
         return 0
 
     def _catch_signals(self) -> None:

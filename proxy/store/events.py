@@ -1,17 +1,21 @@
-"""The append-only record of what operators did: who, when, what, why.
+"""The append-only record of what operators did: who, when, what, why; and of what breakers did.
 
-Law: events are only ever added. The overrides that hold are a fold over them, so the record and the state cannot
-disagree. Each route has its own version, which each change raises by one; a change that names another version than
-the present one is refused and leaves nothing behind.
+Law: what operators did is only ever added. The overrides that hold are a fold over it, so the record and the state
+cannot disagree. Each route has its own version, which each change raises by one; a change that names another version
+than the present one is refused and leaves nothing behind.
+
+What breakers did is no change of a route: it has no version, the fold does not see it, and of it only the newest
+``MAX_BREAKER_EVENTS`` are kept. So a breaker that flaps for a night costs neither the disk nor anybody's decision.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from proxy.messages import Override
+from proxy.messages import BreakerEvent, Override
 from proxy.store.transaction import transaction
 
 SCHEMA = """
@@ -27,10 +31,18 @@ CREATE TABLE IF NOT EXISTS events (
     version INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_by_route ON events (route, id);
+CREATE INDEX IF NOT EXISTS events_of_breakers ON events (id) WHERE action = 'breaker';
 """
 
 CHANGES = ("stage", "rollback", "follow-file")
 """Actions that change a route. ``follow-file`` ends an override: the file's stage holds again."""
+BREAKER = "breaker"
+"""The action of a breaker's event; ``before`` and ``after`` have its ``state``, ``after`` whose it is."""
+MAX_BREAKER_EVENTS = 1000
+MAX_WHY = 500
+
+KINDS = ("change", "breaker")
+"""What operators did, reloads too; and what breakers did."""
 
 
 class Event(NamedTuple):
@@ -109,10 +121,41 @@ class EventLog:
         """The version of each route that was ever changed; the others are at 0."""
         return dict(self._db.execute("SELECT route, max(version) FROM events WHERE version > 0 GROUP BY route"))
 
-    def recent(self, limit: int, route: str | None = None) -> list[Event]:
-        """The newest events first, of one route or of all."""
-        where, values = ("WHERE route = ?", [route]) if route is not None else ("", [])
-        query = f"SELECT * FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - one of two fixed texts
+    def append_breaker_events(self, events: Sequence[BreakerEvent]) -> None:
+        """Add what breakers did, on disk when this returns, and forget the oldest of its kind. Raises sqlite3.Error."""
+        rows = [
+            (
+                one.at, f"worker {one.worker}", BREAKER, one.route, json.dumps({"state": one.before}),
+                json.dumps(
+                    {"state": one.after, "upstream": one.upstream, "purpose": one.purpose, "mode": one.mode}
+                ),
+                one.why[:MAX_WHY], 0,
+            )
+            for one in events
+        ]  # fmt: skip
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT INTO events (at, actor, action, route, before, after, reason, version)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self._db.execute(
+                "DELETE FROM events WHERE action = 'breaker' AND id <="
+                " (SELECT id FROM events WHERE action = 'breaker' ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (MAX_BREAKER_EVENTS,),
+            )
+
+    def recent(self, limit: int, route: str | None = None, kind: str | None = None) -> list[Event]:
+        """The newest events first, of one route or of all, of one of KINDS or of both."""
+        conditions: list[str] = []
+        values: list[str] = []
+        if route is not None:
+            conditions.append("route = ?")
+            values.append(route)
+        if kind is not None:
+            conditions.append("action = 'breaker'" if kind == "breaker" else "action <> 'breaker'")
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        query = f"SELECT * FROM events {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - made of fixed texts
         rows = self._db.execute(query, [*values, limit])
         return [Event._make((*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:])) for row in rows]
 

@@ -103,6 +103,20 @@ def test_bad_query_is_400(shared: Shared, query: str) -> None:
     assert ask(f"{banyan.admin}/api/report?{query}").status == 400
 
 
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "kind=", "kind=else"])
+def test_bad_query_for_events_is_400(shared: Shared, query: str) -> None:
+    _, banyan = shared
+    assert ask(f"{banyan.admin}/api/events?{query}").status == 400
+
+
+def test_status_has_upstreams_and_breakers(shared: Shared) -> None:
+    _, banyan = shared
+    found = banyan.status()
+    assert isinstance(found["breakers"], list)
+    assert isinstance(found["upstreams"], list)
+    assert found["access_log"] is None
+
+
 def test_differences_and_pairs_are_shown(shared: Shared) -> None:
     _, banyan = shared
     ask(banyan.url + "/orders/1")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,6 +145,22 @@ def test_endpoints_that_come_and_go_with_workers_are_forgotten_in_the_end() -> N
         assert len(protection._ejections) <= protection_module.MAX_FORMER_ENDPOINTS
     (stays,) = orders(protection).endpoints
     assert stays.ejections == 40
+
+
+def test_the_documentation_lists_exactly_the_fields_that_are_shown() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "operations.md").read_text()
+
+    def documented(name: str) -> list[str]:
+        row = re.search(rf"^\| `{re.escape(name)}` \| (.*) \|$", text, re.MULTILINE)
+        assert row is not None
+        return re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", row[1]))
+
+    protection = Protection()
+    protection.update(worker(1, breaker("open"), orders=upstream({"http://a:1": endpoint()})), 0.0)
+    (shown,) = upstreams(protection)
+    assert documented("breakers") == list(breakers(protection)[0])
+    assert documented("upstreams") == list(shown)
+    assert documented("upstreams[].endpoints") == list(shown["endpoints"][0])
 
 
 def test_least_fit_endpoints_are_listed_first_and_the_rest_is_counted() -> None:

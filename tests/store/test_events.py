@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.store.events import EventLog, StaleVersionError
+from proxy.messages import BreakerEvent
+from proxy.store.events import MAX_BREAKER_EVENTS, EventLog, StaleVersionError
 
 
 @contextmanager
@@ -82,3 +83,41 @@ def test_fold_is_the_last_write_of_each_route(changes: list[tuple[str, str]]) ->
         for route, stage in changes:
             change(log, route, stage)
         assert {o.route: o.stage for o in log.overrides()} == dict(changes)
+
+
+def breaker(number: int, route: str = "a", after: str = "open") -> BreakerEvent:
+    return BreakerEvent(3, route, "orders", "traffic", "closed", after, f"why {number}", "enforce", float(number))
+
+
+def test_breaker_events_are_kept_beside_the_changes_and_change_no_route(log: EventLog) -> None:
+    change(log, "a", "live")
+    log.append_breaker_events([breaker(1), breaker(2, "b", "half-open")])
+    assert [o.stage for o in log.overrides()] == ["live"]
+    assert log.versions() == {"a": 1}
+    assert change(log, "a", "shadow", expected=1) == 2
+    newest, half_open, opened, first = log.recent(10)
+    assert [e.action for e in (newest, half_open, opened, first)] == ["stage", "breaker", "breaker", "stage"]
+    assert opened[1:] == (
+        1.0, "worker 3", "breaker", "a", {"state": "closed"},
+        {"state": "open", "upstream": "orders", "purpose": "traffic", "mode": "enforce"}, "why 1", 0,
+    )  # fmt: skip
+
+
+def test_a_kind_of_events_can_be_asked_for_with_and_without_a_route(log: EventLog) -> None:
+    change(log, "a", "live")
+    log.append_breaker_events([breaker(1, "a"), breaker(2, "b")])
+    assert [e.action for e in log.recent(10, kind="change")] == ["stage"]
+    assert [e.route for e in log.recent(10, kind="breaker")] == ["b", "a"]
+    assert [e.reason for e in log.recent(10, "a", "breaker")] == ["why 1"]
+
+
+def test_of_breaker_events_only_the_newest_are_kept_and_of_changes_all(log: EventLog) -> None:
+    change(log, "a", "live")
+    for begin in range(0, 3 * MAX_BREAKER_EVENTS, 700):
+        log.append_breaker_events([breaker(n) for n in range(begin, begin + 700)])
+        change(log, "b", "shadow")
+    kept = log.recent(10_000, kind="breaker")
+    assert len(kept) == MAX_BREAKER_EVENTS
+    assert kept[0].reason == f"why {begin + 699}"
+    assert kept[-1].reason == f"why {begin + 700 - MAX_BREAKER_EVENTS}"
+    assert len(log.recent(10_000, kind="change")) == begin // 700 + 2

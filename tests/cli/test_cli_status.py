@@ -1,0 +1,159 @@
+"""What ``banyan status`` says of upstreams, breakers and events."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import status as module
+from proxy.cli.status import EVENTS_SHOWN, MAX_LISTED, status
+
+Show = Callable[..., str]
+
+
+def breaker(**more: Any) -> dict[str, Any]:
+    return {
+        "route": "orders-read", "upstream": "orders", "purpose": "traffic", "mode": "enforce", "state": "open",
+        "workers": {"open": 1, "closed": 3}, "not_closed_seconds": 125.0, "open_seconds": 28.0, "opened": 2,
+        "refused": 1340, **more,
+    }  # fmt: skip
+
+
+def endpoint(url: str, state: str = "fit", workers: dict[str, int] | None = None) -> dict[str, Any]:
+    return {
+        "endpoint": url,
+        "state": state,
+        "workers": workers or {state: 2},
+        "in_flight": 0,
+        "weight": 1,
+        "ejections": 0,
+    }
+
+
+def upstream(name: str, *endpoints: dict[str, Any], **more: Any) -> dict[str, Any]:
+    states = dict.fromkeys(("fit", "draining", "ejected", "unhealthy"), 0)
+    for one in endpoints:
+        states[one["state"]] += 1
+    return {
+        "upstream": name, "in_flight": 12, "queued": 3, "limit": 2048, "shadows_in_flight": 0, "overflows": 1234,
+        "retries_in_flight": 0, "retries_refused": 7, "panic": False, "endpoint_states": states,
+        "endpoints": list(endpoints), "endpoints_not_listed": 0, **more,
+    }  # fmt: skip
+
+
+def found(**more: Any) -> dict[str, Any]:
+    return {
+        "state": "serving", "listen": ["127.0.0.1:8080"], "uptime_seconds": 60.0, "workers": [], "routes": [],
+        "comparators": [{"up": True, "restarts": 0}], "unrouted": {}, "breakers": [], "upstreams": [],
+        "access_log": None, "store": {"path": "x", "up": True, "moved_aside": None},
+        "configuration": {"path": "routes", "generation": 1, "warnings": [], "faults": []}, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch) -> Show:
+    """What the command prints for what the admin side answers."""
+
+    def shown(answer: dict[str, Any], *words: str) -> str:
+        class Client:
+            def __init__(self, _: str) -> None:
+                pass
+
+            def get(self, path: str, **query: object) -> Any:
+                assert (path, query) == (
+                    ("/api/events", {"limit": EVENTS_SHOWN}) if "--events" in words else ("/api/status", {})
+                )
+                return answer
+
+        monkeypatch.setattr(module, "Client", Client)
+        result = CliRunner().invoke(status, list(words), catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    return shown
+
+
+def row(text: str, first: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(first))
+    return re.split(r"  +", line)
+
+
+def test_only_breakers_that_are_not_closed_are_shown(show: Show) -> None:
+    shadow = breaker(route="b", purpose="shadow", mode="observe", state="half-open", workers={"half-open": 1})
+    text = show(found(breakers=[breaker(), shadow, breaker(route="calm", state="closed", workers={"closed": 4})]))
+    assert row(text, "orders-read") == [
+        "orders-read", "orders", "traffic", "open", "2 min", "28 s", "1 of 4", "2", "1,340",
+    ]  # fmt: skip
+    assert row(text, "b ")[2:7] == ["shadow", "half-open (observed only)", "2 min", "-", "1 of 1"]
+    assert "calm" not in text
+
+
+def test_nothing_to_tell_of_breakers_is_not_told(show: Show) -> None:
+    assert "breaker" not in show(found(breakers=[breaker(state="closed")]))
+
+
+def test_upstreams_show_their_use_and_their_endpoints(show: Show) -> None:
+    orders = upstream(
+        "orders", endpoint("http://a:1", "ejected", {"ejected": 1, "fit": 1}), endpoint("http://b:1", "unhealthy"),
+        endpoint("http://c:1"), panic=True, limit=None,
+    )  # fmt: skip
+    text = show(found(upstreams=[upstream("monolith", endpoint("http://m:1")), orders]))
+    assert row(text, "monolith") == ["monolith", "12", "3", "2,048", "1,234", "7", "1"]
+    assert row(text, "orders ") == ["orders", "12", "3", "-", "1,234", "7", "1 of 3 fit, panic: all are used"]
+    assert "orders: http://a:1 is ejected (1 of 2 workers)\n" in text
+    assert "orders: http://b:1 is unhealthy\n" in text
+    assert "http://c:1" not in text
+
+
+def test_an_outage_of_everything_fits_on_a_screen(show: Show) -> None:
+    endpoints = [endpoint(f"http://a:{n}", "unhealthy") for n in range(100)]
+    text = show(
+        found(breakers=[breaker(route=f"r{n}") for n in range(300)], upstreams=[upstream("orders", *endpoints)])
+    )
+    assert f"and {300 - MAX_LISTED} more\n" in text
+    assert f"and {100 - MAX_LISTED} more endpoints that are not fit\n" in text
+    assert text.count("\n") < 60
+
+
+def test_what_discovery_said_does_not_reach_the_terminal(show: Show) -> None:
+    text = show(found(upstreams=[upstream("orders", endpoint("http://\x1b[2J\u202e:1", "ejected"))]))
+    assert "http://\\x1b[2J\\u202e:1 is ejected" in text
+
+
+def test_lost_lines_of_the_access_log_are_a_warning(show: Show) -> None:
+    assert "access log" not in show(found(access_log={"file": "a.log", "dropped": 0}))
+    text = show(found(access_log={"file": "a.log", "dropped": 1200}))
+    assert "warning: 1,200 requests have no line in the access log a.log" in text
+
+
+EVENTS = {
+    "events": [
+        {"id": 3, "at": 0.0, "actor": "worker 1", "action": "breaker", "route": "orders-read", "version": 0,
+         "before": {"state": "closed"}, "reason": "5 failures in a row",
+         "after": {"state": "open", "upstream": "orders", "purpose": "traffic", "mode": "observe"}},
+        {"id": 2, "at": 0.0, "actor": "ann", "action": "stage", "route": "orders-read", "version": 1,
+         "before": {"stage": "shadow", "percent": 0}, "after": {"stage": "canary", "percent": 5},
+         "reason": "first \x1b"},
+        {"id": 1, "at": 0.0, "actor": "SIGHUP", "action": "reload", "route": "", "version": 0,
+         "before": {"generation": 1}, "after": {"generation": 2}, "reason": ""},
+    ]
+}  # fmt: skip
+
+
+def test_events_are_a_table_of_who_did_what_and_why(show: Show) -> None:
+    for event in EVENTS["events"]:
+        event["at"] = time.time() - 3 * 60 - 5
+    lines = [re.split(r"  +", line) for line in show(EVENTS, "--events").splitlines()[1:]]
+    assert lines == [
+        ["3 min ago", "worker 1", "traffic breaker of orders (observed only)", "orders-read", "closed", "open",
+         "5 failures in a row"],
+        ["3 min ago", "ann", "stage", "orders-read", "shadow", "canary 5 %", "first \\x1b"],
+        ["3 min ago", "SIGHUP", "reload", "-", "generation 1", "generation 2"],
+    ]  # fmt: skip
+    assert json.loads(show(EVENTS, "--events", "--json")) == EVENTS
