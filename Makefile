@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 20
 
-.PHONY: demo test lint bench run clean
+.PHONY: demo test lint bench chaos outage run clean
 
 $(VENV)/.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Banyan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -27,6 +27,13 @@ lint: $(VENV)/.stamp
 
 bench: $(VENV)/.stamp
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# CHAOS_SECONDS=600 for a long run, CHAOS_SEED=… for the plan of an earlier one.
+chaos: $(VENV)/.stamp
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+outage: $(VENV)/.stamp
+	@$(BIN)/python -m tests.chaos.outage $(ARGS)
 
 run: $(VENV)/.stamp
 	@$(BIN)/banyan run routes
