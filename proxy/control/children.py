@@ -26,6 +26,7 @@ from proxy.messages import (
     Snapshot,
     WorkerStats,
 )
+from proxy.telemetry import logs
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.tasks import spawn
@@ -246,6 +247,7 @@ class Children:
         """Kill who hangs: it holds connections that another process would serve."""
         while True:
             await asyncio.sleep(1.0)
+            logs.tell()
             for child in [*self.comparators, *self.workers]:
                 silent = monotonic() - child.heard_at
                 if child.pid and child.generation and silent > HUNG_SECONDS:

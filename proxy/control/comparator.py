@@ -245,6 +245,7 @@ class Comparator:
     async def _report(self, supervisor: ipc.Channel[Any]) -> None:
         while True:
             await asyncio.sleep(STATS_SECONDS)
+            logs.tell()
             supervisor.send(self._figures())
 
     def _figures(self) -> ComparatorStats:

@@ -21,8 +21,12 @@ from typing import Literal
 
 Level = Literal["info", "warning", "error"]
 
-LINES_PER_SECOND = 10.0
-"""Sustained lines per kind of event; the bucket holds as many, so a burst of ten passes at once."""
+BURST_LINES = 10.0
+"""Lines per kind of event that pass at once."""
+LINES_PER_SECOND: dict[Level, float] = {"info": 1.0, "warning": 10.0, "error": 10.0}
+"""Sustained lines per kind of event. Of what is nobody's trouble fewer: anybody on the network may cause it."""
+TELL_SECONDS = 1.0
+"""How often it is told what was suppressed."""
 MAX_EVENTS = 256
 """Kinds of event with a bucket of their own; further kinds share one bucket."""
 MAX_FIELDS = 32
@@ -35,7 +39,7 @@ class _Bucket:
     __slots__ = ("suppressed", "tokens", "updated")
 
     def __init__(self, now: float) -> None:
-        self.tokens = LINES_PER_SECOND
+        self.tokens = BURST_LINES
         self.updated = now
         self.suppressed = 0
 
@@ -74,13 +78,13 @@ class Log:
 
     def _line(self, level: Level, event: str, fields: dict[str, object]) -> None:
         now = self._clock()
-        if self._waiting and now - self._swept >= 1.0:
+        if self._waiting and now - self._swept >= TELL_SECONDS:
             self._sweep(now)
         bucket = self._buckets.get(event)
         if bucket is None:
             name = event if len(self._buckets) < MAX_EVENTS else "other"
             bucket = self._buckets.setdefault(name, _Bucket(now))
-        bucket.tokens = min(LINES_PER_SECOND, bucket.tokens + (now - bucket.updated) * LINES_PER_SECOND)
+        bucket.tokens = min(BURST_LINES, bucket.tokens + (now - bucket.updated) * LINES_PER_SECOND[level])
         bucket.updated = now
         if bucket.tokens < 1.0:
             bucket.suppressed += 1
@@ -88,6 +92,13 @@ class Log:
             return
         bucket.tokens -= 1.0
         self._emit(level, event, fields)
+
+    def tell(self) -> None:
+        """Tell of what was suppressed, if that was not done a moment ago: else it would wait for the next line."""
+        with self._lock:
+            now = self._clock()
+            if self._waiting and now - self._swept >= TELL_SECONDS:
+                self._sweep(now)
 
     def flush(self) -> None:
         """Tell of what was suppressed so far; for the end of a process."""
@@ -158,6 +169,11 @@ def log(event: str, **fields: object) -> None:
 def configure(process: str) -> None:
     """Name this process (``supervisor``, ``worker-1``, ``comparator``) in each of its lines."""
     _log.process = process
+
+
+def tell() -> None:
+    """Tell of suppressed lines; call it every second or so."""
+    _log.tell()
 
 
 def flush() -> None:

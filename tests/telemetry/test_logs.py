@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.telemetry.logs import LINES_PER_SECOND, MAX_EVENTS, MAX_FIELDS, MAX_TEXT, Log
+from proxy.telemetry.logs import BURST_LINES, LINES_PER_SECOND, MAX_EVENTS, MAX_FIELDS, MAX_TEXT, Level, Log
 
 
 class Clock:
@@ -56,7 +56,7 @@ def test_flood_becomes_ten_lines_and_one_count() -> None:
     log, lines, clock = make()
     for _ in range(1000):
         log.line("warning", "refused")
-    assert len(lines) == LINES_PER_SECOND
+    assert len(lines) == BURST_LINES
     clock.now += 1.0
     log.line("info", "other-event")
     told = [json.loads(line) for line in lines[10:]]
@@ -65,12 +65,39 @@ def test_flood_becomes_ten_lines_and_one_count() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_lasting_flood_is_as_many_lines_a_second_as_its_level_may_have(level: Level) -> None:
+    log, lines, clock = make()
+    for _ in range(10_000):
+        clock.now += 0.001
+        log.line(level, "noise")
+    told = [json.loads(line) for line in lines]
+    shown = [line for line in told if line["event"] == "noise"]
+    assert abs(len(shown) - BURST_LINES - 10 * LINES_PER_SECOND[level]) <= 1
+    log.flush()
+    suppressed = [json.loads(line) for line in lines if "suppressed" in line]
+    assert len(suppressed) <= 11
+    assert sum(line["suppressed"] for line in suppressed) == 10_000 - len(shown)
+
+
 def test_flood_of_one_event_does_not_silence_another() -> None:
     log, lines, _ = make()
     for _ in range(100):
         log.line("info", "noise")
     log.line("error", "important")
     assert json.loads(lines[-1])["event"] == "important"
+
+
+def test_a_flood_that_ended_is_told_without_another_line_and_only_once() -> None:
+    log, lines, clock = make()
+    for _ in range(12):
+        log.line("info", "noise")
+    log.tell()
+    assert len(lines) == 10
+    clock.now += 1.0
+    log.tell()
+    log.tell()
+    assert [json.loads(line).get("suppressed") for line in lines[10:]] == [2]
 
 
 def test_flush_tells_the_count_at_the_end() -> None:
