@@ -1,0 +1,593 @@
+"""The breaker: against a naive model that keeps every result, and rule by rule."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from proxy.config.upstreams import Breaker as Settings
+from proxy.core.breaker import MAX_CHANGES, REFUSED, SLICES, TRANSITIONS, Breaker, Event
+
+WINDOW, OPEN, MAX_OPEN, PROBES = 10.0, 30.0, 100.0, 3
+
+
+built = Settings.model_construct
+"""Settings with seconds and shares as numbers, as they are after reading."""
+
+
+def middle() -> float:
+    """Chance without jitter."""
+    return 0.5
+
+
+def breaker(**words: Any) -> Breaker:
+    given = {"consecutive_failures": 5, "error_share": 0.0, "probes": PROBES, "max_open": MAX_OPEN, **words}
+    return Breaker(built(**given))
+
+
+def ask(machine: Breaker, results: list[bool | None], now: float = 0.0) -> list[int]:
+    """One request after the other, each settled before the next."""
+    permits = []
+    for ok in results:
+        permits.append(machine.admit(now, middle))
+        machine.settle(permits[-1], ok, now, middle)
+    return permits
+
+
+def opened(now: float = 0.0, **words: Any) -> Breaker:
+    machine = breaker(consecutive_failures=1, **words)
+    ask(machine, [False], now)
+    assert machine.state == "open"
+    return machine
+
+
+def half_opened(now: float = OPEN, **words: Any) -> tuple[Breaker, list[int]]:
+    """Open since ``now - OPEN``, with all its probes under way."""
+    machine = opened(now - OPEN, **words)
+    probes = [machine.admit(now, middle) for _ in range(PROBES)]
+    assert machine.state == "half-open"
+    assert REFUSED not in probes
+    return machine, probes
+
+
+# -- closed -----------------------------------------------------------------------------------------------------------
+
+
+def test_failures_in_a_row_open_it_and_a_success_in_between_does_not() -> None:
+    machine = breaker()
+    ask(machine, [False] * 4 + [True] + [False] * 4)
+    assert machine.state == "closed"
+    ask(machine, [False])
+    assert machine.state == "open"
+    assert machine.opened == 1
+    assert [tuple(change) for change in machine.changes] == [("closed", "open", "5 failures in a row")]
+
+
+def test_a_client_that_left_counts_for_nothing() -> None:
+    machine = breaker(consecutive_failures=2, error_share=0.5, min_requests=3)
+    ask(machine, [False, None, None, None, None])
+    assert machine.state == "closed"
+    ask(machine, [False])
+    assert machine.state == "open"
+
+
+def test_a_share_of_failures_opens_it_once_there_are_enough_requests() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=20)
+    ask(machine, [True, False] * 9 + [False])
+    assert machine.state == "closed"  # 19
+    ask(machine, [False])
+    assert machine.state == "open"
+    assert machine.changes[0].why == "11 of 20 requests failed within 10 s"
+
+
+def test_a_share_just_below_the_bar_does_not_open_it() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.3, min_requests=10)
+    ask(machine, [True] * 8 + [False, False])
+    assert machine.state == "closed"
+    ask(machine, [True, False, True, False])
+    assert machine.state == "closed"  # 4 of 14
+    ask(machine, [True, False])
+    assert machine.state == "open"  # 5 of 16
+
+
+@pytest.mark.parametrize("percent", range(1, 101))
+def test_a_share_of_exactly_the_bar_opens_it_at_every_whole_percent(percent: int) -> None:
+    machine = breaker(consecutive_failures=0, error_share=percent / 100, min_requests=100)
+    ask(machine, [True] * (100 - percent) + [False] * percent)
+    assert machine.state == "open"
+
+
+def test_nothing_opens_it_when_both_causes_are_zero() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.0)
+    ask(machine, [False] * 1000)
+    assert machine.state == "closed"
+
+
+def test_what_is_older_than_the_window_is_forgotten_without_a_tick() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
+    ask(machine, [False] * 9, now=0.0)
+    ask(machine, [True] * 9, now=WINDOW)
+    ask(machine, [False], now=WINDOW)
+    assert machine.state == "closed"
+
+
+def test_what_is_younger_than_the_window_is_remembered() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
+    ask(machine, [False] * 9, now=0.0)
+    ask(machine, [False], now=WINDOW * (SLICES - 1) / SLICES - 0.01)
+    assert machine.state == "open"
+
+
+def test_a_late_tick_does_not_count_old_failures() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
+    ask(machine, [False] * 9, now=0.0)
+    machine.tick(1000.0)
+    ask(machine, [False], now=1000.0)
+    assert machine.state == "closed"
+
+
+def test_successes_after_a_long_silence_are_in_the_new_window() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
+    ask(machine, [True], now=0.0)
+    ask(machine, [True] * 20, now=1000.0)
+    ask(machine, [False] * 19, now=1000.0)
+    assert machine.state == "closed"  # 19 of 40
+    ask(machine, [False, False], now=1000.0)
+    assert machine.state == "open"
+
+
+# -- open -------------------------------------------------------------------------------------------------------------
+
+
+def test_it_refuses_until_its_time_is_over_and_says_how_long_that_is() -> None:
+    machine = opened(now=100.0)
+    assert machine.open_seconds(100.0) == pytest.approx(OPEN)
+    assert machine.open_seconds(120.0) == pytest.approx(OPEN - 20)
+    assert machine.admit(100.0 + OPEN - 0.001, middle) == REFUSED
+    assert machine.refused == 1
+    assert machine.admit(100.0 + OPEN, middle) != REFUSED
+    assert machine.state == "half-open"
+    assert machine.open_seconds(100.0 + OPEN) == 0.0
+
+
+def test_requests_under_way_when_it_opens_change_nothing() -> None:
+    machine = breaker(consecutive_failures=1)
+    late = [machine.admit(0.0, middle) for _ in range(10)]
+    ask(machine, [False])
+    before = machine.open_seconds(0.0)
+    for permit, ok in zip(late, [False, True, None] * 3, strict=False):
+        machine.settle(permit, ok, 5.0, middle)
+    assert (machine.state, machine.opened) == ("open", 1)
+    assert machine.open_seconds(0.0) == before
+
+
+def test_settling_a_refusal_does_nothing() -> None:
+    machine = opened()
+    for ok in (True, False, None):
+        machine.settle(REFUSED, ok, 1.0, middle)
+    assert machine.state == "open"
+    machine, _ = half_opened()
+    machine.settle(REFUSED, False, OPEN, middle)
+    assert machine.state == "half-open"
+
+
+@pytest.mark.parametrize(("chance", "seconds"), [(0.0, 24.0), (0.5, 30.0), (0.999999, 36.0)])
+def test_the_open_time_varies_by_a_fifth(chance: float, seconds: float) -> None:
+    machine = breaker(consecutive_failures=1)
+    machine.settle(machine.admit(0.0, middle), False, 0.0, lambda: chance)
+    assert machine.open_seconds(0.0) == pytest.approx(seconds, rel=1e-4)
+
+
+def test_the_open_time_doubles_with_each_failed_probe_up_to_its_bound_and_resets_after_closing() -> None:
+    machine, now, times = opened(), 0.0, []
+    for _ in range(100):
+        times.append(machine.open_seconds(now))
+        now += times[-1]
+        machine.settle(machine.admit(now, middle), False, now, middle)
+    assert times[:4] == pytest.approx([30, 60, 100, 100])
+    assert max(times) <= MAX_OPEN
+    now += MAX_OPEN
+    ask(machine, [True] * PROBES, now)
+    assert machine.state == "closed"
+    ask(machine, [False], now)
+    assert machine.open_seconds(now) == pytest.approx(30)
+
+
+def test_the_bound_of_the_open_time_holds_with_the_worst_chance() -> None:
+    machine = breaker(consecutive_failures=1, open=MAX_OPEN)
+    machine.settle(machine.admit(0.0, middle), False, 0.0, lambda: 0.999999)
+    assert machine.open_seconds(0.0) <= MAX_OPEN
+
+
+# -- half-open --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("probes", [1, 3, 100])
+def test_exactly_so_many_probes_pass_when_a_thousand_ask_at_that_moment(probes: int) -> None:
+    machine = opened(probes=probes)
+    permits = [machine.admit(OPEN, middle) for _ in range(1000)]
+    passed = [permit for permit in permits if permit != REFUSED]
+    assert len(passed) == len(set(passed)) == probes
+    assert machine.refused == 1000 - probes
+    for n, permit in enumerate(passed, start=1):
+        assert machine.state == "half-open"
+        assert machine.admit(OPEN, middle) == REFUSED
+        machine.settle(permit, True, OPEN, middle)
+        assert machine.state == ("closed" if n == probes else "half-open")
+
+
+def test_one_failed_probe_opens_it_and_the_others_say_nothing_then() -> None:
+    machine, probes = half_opened()
+    machine.settle(probes[1], False, OPEN, middle)
+    assert machine.state == "open"
+    assert machine.open_seconds(OPEN) == pytest.approx(2 * OPEN)
+    machine.settle(probes[0], True, OPEN, middle)
+    machine.settle(probes[2], False, OPEN, middle)
+    assert (machine.state, machine.opened) == ("open", 2)
+    assert machine.open_seconds(OPEN) == pytest.approx(2 * OPEN)
+
+
+def test_a_probe_whose_client_left_is_handed_out_again() -> None:
+    machine, probes = half_opened()
+    machine.settle(probes[0], None, OPEN, middle)
+    again = machine.admit(OPEN, middle)
+    assert again not in (REFUSED, *probes)
+    assert machine.admit(OPEN, middle) == REFUSED
+    for permit in (again, *probes[1:]):
+        machine.settle(permit, True, OPEN, middle)
+    assert machine.state == "closed"
+
+
+@pytest.mark.parametrize("first", [True, None])
+def test_a_probe_settled_twice_counts_once(first: bool | None) -> None:
+    machine, probes = half_opened()
+    for ok in (first, True, True, True, False):
+        machine.settle(probes[0], ok, OPEN, middle)
+    assert machine.state == "half-open"
+
+
+def test_probes_of_an_earlier_half_open_state_say_nothing_in_a_later_one() -> None:
+    machine, old = half_opened()
+    machine.settle(old[0], False, OPEN, middle)
+    again = OPEN + 2 * OPEN
+    new = [machine.admit(again, middle) for _ in range(PROBES)]
+    assert not set(old) & set(new)
+    machine.settle(old[1], False, again, middle)
+    machine.settle(old[2], True, again, middle)
+    assert machine.state == "half-open"
+
+
+def test_permits_from_before_it_opened_say_nothing_after_it_closed() -> None:
+    machine = breaker(consecutive_failures=2)
+    old = [machine.admit(0.0, middle) for _ in range(4)]
+    ask(machine, [False, False])
+    ask(machine, [True] * PROBES, OPEN)
+    assert machine.state == "closed"
+    for permit in old:
+        machine.settle(permit, False, OPEN, middle)
+    assert machine.state == "closed"
+
+
+def test_it_closes_with_a_clean_record() -> None:
+    machine = breaker(consecutive_failures=5, error_share=0.5, min_requests=5)
+    ask(machine, [False] * 5)
+    ask(machine, [True] * PROBES, OPEN)
+    ask(machine, [False] * 4, OPEN)
+    assert machine.state == "closed"
+
+
+def test_probes_that_never_come_back_do_not_keep_everybody_out_for_ever() -> None:
+    machine, lost = half_opened()
+    assert machine.admit(OPEN + MAX_OPEN - 0.001, middle) == REFUSED
+    now = OPEN + MAX_OPEN
+    fresh = [permit for _ in range(1000) if (permit := machine.admit(now, middle))]
+    assert len(fresh) == PROBES
+    for permit in lost:
+        machine.settle(permit, False, now, middle)
+    assert machine.state == "half-open"
+    for permit in fresh:
+        machine.settle(permit, True, now, middle)
+    assert machine.state == "closed"
+
+
+# -- modes and reloads ------------------------------------------------------------------------------------------------
+
+
+def test_observe_lets_everything_pass_and_counts_what_it_would_have_refused() -> None:
+    machine = breaker(mode="observe", consecutive_failures=1)
+    ask(machine, [False])
+    assert machine.state == "open"
+    assert REFUSED not in [machine.admit(0.0, middle) for _ in range(10)]
+    assert machine.refused == 10
+    permits = [machine.admit(OPEN, middle) for _ in range(1000)]
+    assert REFUSED not in permits
+    assert machine.refused == 10 + 1000 - PROBES
+
+
+def test_observe_is_moved_by_its_probes_only() -> None:
+    machine = breaker(mode="observe", consecutive_failures=1)
+    ask(machine, [False])
+    probes = [machine.admit(OPEN, middle) for _ in range(PROBES)]
+    others = [machine.admit(OPEN, middle) for _ in range(10)]
+    for permit in others:
+        machine.settle(permit, False, OPEN, middle)
+    assert machine.state == "half-open"
+    for permit in probes:
+        machine.settle(permit, True, OPEN, middle)
+    assert machine.state == "closed"
+    for permit in others:
+        machine.settle(permit, False, OPEN, middle)
+    assert machine.state == "closed"
+
+
+def test_off_always_admits_and_never_changes() -> None:
+    machine = breaker(mode="off", consecutive_failures=1, error_share=0.01, min_requests=1)
+    assert REFUSED not in ask(machine, [False] * 100)
+    assert (machine.state, machine.refused, machine.opened, machine.changes) == ("closed", 0, 0, [])
+
+
+def test_a_reload_keeps_the_state_and_takes_the_new_settings() -> None:
+    machine = opened()
+    left = machine.open_seconds(0.0)
+    machine.configure(built(probes=1, open=7.0, consecutive_failures=2))
+    assert machine.state == "open"
+    assert machine.open_seconds(0.0) == left
+    ask(machine, [True], OPEN)
+    assert machine.state == "closed"
+    ask(machine, [False, False], OPEN)
+    assert machine.open_seconds(OPEN) == pytest.approx(7)
+
+
+def test_a_reload_does_not_forget_failures_or_permits() -> None:
+    machine = breaker()
+    permit = machine.admit(0.0, middle)
+    ask(machine, [False] * 3)
+    machine.configure(built(consecutive_failures=4))
+    machine.settle(permit, False, 0.0, middle)
+    assert machine.state == "open"
+
+
+def test_a_reload_to_fewer_probes_than_have_succeeded_closes_it() -> None:
+    machine, probes = half_opened()
+    for permit in probes[:2]:
+        machine.settle(permit, True, OPEN, middle)
+    machine.settle(probes[2], None, OPEN, middle)
+    machine.configure(built(probes=2))
+    assert machine.state == "closed"
+
+
+def test_turned_off_it_closes_and_turned_on_again_it_begins_anew() -> None:
+    machine = opened()
+    machine.configure(built(mode="off"))
+    assert machine.state == "closed"
+    assert machine.changes[-1].why == "it was turned off"
+    careless = machine.admit(0.0, middle)
+    ask(machine, [False] * 100)
+    machine.configure(built(consecutive_failures=1))
+    machine.settle(careless, False, 0.0, middle)
+    assert machine.state == "closed"
+    ask(machine, [False])
+    assert machine.state == "open"
+
+
+def test_between_observe_and_enforce_the_state_stays() -> None:
+    machine = opened(mode="observe")
+    assert machine.admit(0.0, middle) != REFUSED
+    machine.configure(built(mode="enforce"))
+    assert machine.admit(0.0, middle) == REFUSED
+    machine.configure(built(mode="observe"))
+    assert machine.admit(0.0, middle) != REFUSED
+
+
+def test_a_new_window_begins_empty() -> None:
+    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
+    ask(machine, [False] * 9)
+    machine.configure(built(consecutive_failures=0, error_share=0.5, min_requests=10, window=20.0))
+    ask(machine, [False])
+    assert machine.state == "closed"
+
+
+def test_changes_are_bounded_and_taken_once() -> None:
+    machine, now = opened(), 0.0
+    for _ in range(50):
+        now += MAX_OPEN
+        ask(machine, [False], now)
+    assert len(machine.changes) == MAX_CHANGES
+    assert machine.opened == 51
+    taken = machine.take_changes()
+    assert len(taken) == MAX_CHANGES
+    assert all(one.after == other.before for one, other in pairwise(taken))
+    assert machine.take_changes() == []
+
+
+def test_a_change_that_is_not_in_the_table_raises_and_changes_nothing() -> None:
+    for state in ("closed", "open", "half-open"):
+        for event in Event:
+            if (state, event) in TRANSITIONS:
+                continue
+            machine = breaker()
+            machine.state = state
+            with pytest.raises(KeyError):
+                machine._change(event, "")
+            assert (machine.state, machine.changes) == (state, [])
+
+
+# -- the model --------------------------------------------------------------------------------------------------------
+
+
+class Model:
+    """As naive as can be: it keeps every result with its time, and every permit with the state it was given in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state = "closed"
+        self.period = 0  # counts changes of state
+        self.results: list[tuple[float, bool]] = []  # since it closed
+        self.slice_begins: float | None = None
+        self.succeeded = 0
+        self.out: dict[int, float] = {}  # probes under way, and since when
+        self.until = 0.0
+        self.row = 0
+        self.refused = 0
+        self.opened = 0
+
+    def move(self, state: str) -> None:
+        self.state = state
+        self.period += 1
+        self.results, self.slice_begins = [], None
+        self.succeeded, self.out = 0, {}
+
+    def open(self, now: float, jitter: float) -> None:
+        self.move("open")
+        self.opened += 1
+        seconds = min(self.settings.open * 2**self.row, self.settings.max_open) * (0.8 + 0.4 * jitter)
+        self.until = now + min(seconds, self.settings.max_open)
+
+    def passes(self, now: float) -> str:
+        """``free``, ``probe`` or ``refused``."""
+        if self.settings.mode == "off" or self.state == "closed":
+            return "free"
+        if self.state == "open" and now >= self.until:
+            self.move("half-open")
+        if self.state == "half-open":
+            if self.out and now >= max(self.out.values()) + self.settings.max_open:
+                self.out = {}
+            if self.succeeded + len(self.out) < self.settings.probes:
+                return "probe"
+        self.refused += 1
+        return "refused"
+
+    def window(self, now: float) -> list[bool]:
+        """Results of the last SLICES slices, the present one included; slices run from the first result."""
+        size = self.settings.window / SLICES
+        if self.slice_begins is None or now >= self.slice_begins + SLICES * size:
+            self.slice_begins = now
+        while now >= self.slice_begins + size:
+            self.slice_begins += size
+        return [ok for at, ok in self.results if at >= self.slice_begins - (SLICES - 1) * size]
+
+    def result(self, ok: bool, now: float, jitter: float) -> None:
+        recent = [*self.window(now), ok]
+        self.results.append((now, ok))
+        if ok or self.settings.mode == "off":
+            return
+        row = 0
+        for one in reversed([ok for _, ok in self.results]):
+            if one:
+                break
+            row += 1
+        settings = self.settings
+        if (settings.consecutive_failures and row >= settings.consecutive_failures) or (
+            settings.error_share
+            and len(recent) >= settings.min_requests
+            and recent.count(False) / len(recent) >= settings.error_share
+        ):
+            self.open(now, jitter)
+
+    def probed(self, permit: int, ok: bool | None, now: float, jitter: float) -> None:
+        if permit not in self.out:
+            return
+        del self.out[permit]
+        if ok is False:
+            self.row += 1
+            self.open(now, jitter)
+        elif ok:
+            self.succeeded += 1
+            if self.succeeded >= self.settings.probes:
+                self.row = 0
+                self.move("closed")
+
+
+class Against(RuleBasedStateMachine):
+    """The breaker and the model are told the same. Times are eighths of a second, so that no sum is rounded."""
+
+    held = Bundle("held")  # (permit, kind, period)
+
+    def __init__(self) -> None:
+        super().__init__()
+        words = built(
+            mode=self.MODE,
+            consecutive_failures=4,
+            error_share=0.5,
+            min_requests=6,
+            window=10.0,
+            open=8.0,
+            max_open=32.0,
+            probes=2,
+        )
+        self.real, self.model = Breaker(words), Model(words)
+        self.now = 64.0
+
+    MODE: Any = "enforce"
+
+    @rule(eighths=st.one_of(st.integers(0, 4), st.integers(0, 400)))
+    def wait(self, eighths: int) -> None:
+        self.now += eighths / 8
+
+    @rule(target=held)
+    def admit(self) -> tuple[int, str, int]:
+        kind = self.model.passes(self.now)
+        permit = self.real.admit(self.now, middle)
+        assert (permit == REFUSED) == (kind == "refused" and self.MODE == "enforce")
+        if kind == "probe":
+            assert permit not in self.model.out
+            self.model.out[permit] = self.now
+        return permit, kind, self.model.period
+
+    @rule(one=held, ok=st.sampled_from([True, False, False, None]), chance=st.sampled_from([0.0, 0.5, 0.75]))
+    def settle(self, one: tuple[int, str, int], ok: bool | None, chance: float) -> None:
+        """Also twice and late: a bundle hands the same permit out again."""
+        permit, kind, period = one
+        if kind == "free" and ok is not None and period == self.model.period:
+            self.model.result(ok, self.now, chance)
+        elif kind == "probe":
+            self.model.probed(permit, ok, self.now, chance)
+        self.real.settle(permit, ok, self.now, lambda: chance)
+
+    @rule(results=st.lists(st.booleans(), max_size=12))
+    def traffic(self, results: list[bool]) -> None:
+        for ok in results:
+            self.settle(self.admit(), ok, 0.5)
+
+    @rule(ask=st.integers(3, 50))
+    def storm(self, ask: int) -> None:
+        """Many ask at one moment, and none comes back yet."""
+        for _ in range(ask):
+            self.admit()
+
+    @rule()
+    def tick(self) -> None:
+        self.real.tick(self.now)
+
+    @invariant()
+    def agrees(self) -> None:
+        real, model = self.real, self.model
+        assert (real.state, real.refused, real.opened) == (model.state, model.refused, model.opened)
+        left = max(0.0, model.until - self.now) if model.state == "open" else 0.0
+        assert real.open_seconds(self.now) == pytest.approx(left)
+        assert real.open_seconds(self.now) <= model.settings.max_open
+        assert len(real._probes) + real._proven <= model.settings.probes
+        assert len(real.changes) <= MAX_CHANGES
+
+
+class AgainstObserving(Against):
+    """The same in mode observe: the same states, the same counts, and nothing refused."""
+
+    MODE = "observe"
+
+
+class AgainstOff(Against):
+    """The same in mode off: closed for ever."""
+
+    MODE = "off"
+
+
+TestAgainstTheModel = Against.TestCase
+TestObserveAgainstTheModel = AgainstObserving.TestCase
+TestOffAgainstTheModel = AgainstOff.TestCase
+for _case in (TestAgainstTheModel, TestObserveAgainstTheModel, TestOffAgainstTheModel):
+    _case.settings = profile(max_examples=100, stateful_step_count=60, deadline=None)
+del _case  # else it is found as one more test
