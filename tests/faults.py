@@ -90,8 +90,7 @@ class FaultProxy:
         """Reset all open connections, on both sides."""
         tasks = list(self._pairs)
         for task in tasks:
-            for writer in self._pairs.get(task, ()):
-                reset(writer)
+            _reset(list(self._pairs.get(task, ())))  # some may be gone already, and their tasks not know it yet
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
