@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,13 @@ class Figures:
             for labels, value in self._values.get(name, {}).items()
             if all(text in tests.get(label, (text,)) for label, text in labels)
         )
+
+    def by(self, name: str, label: str) -> Counter[str]:
+        """The sums by one label."""
+        sums: Counter[str] = Counter()
+        for labels, value in self._values.get(name, {}).items():
+            sums[dict(labels)[label]] += int(value)
+        return sums
 
     def __sub__(self, before: Figures) -> Figures:
         rises = {}

@@ -162,7 +162,8 @@ class Run:
         witnesses["shadows seen by legacy"] += len(evidence.legacy_shadows)
         witnesses["pairs equal"] += int(figures.sum("banyan_shadow_total", outcome="compared"))
         witnesses["pairs in the diff log"] += len({pair.id for pair in evidence.recorded})
-        witnesses["shadows dropped"] += int(figures.sum("banyan_shadow_dropped_total"))
+        for reason, times in figures.by("banyan_shadow_dropped_total", "reason").items():
+            witnesses[f"shadows dropped ({reason})"] += times
         witnesses["keyed writes repeated"] += sum(
             len(places) > 1 and not evidence.by_id[request].safe
             for request, places in evidence.authoritative.items()
