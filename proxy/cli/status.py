@@ -170,6 +170,7 @@ def _problems(found: dict[str, Any]) -> None:
         lines.append(f"warning: {log['dropped']:,} requests have no line in the access log {log['file']}")
     if not any(child["up"] for child in found["comparators"]):
         lines.append("warning: the comparator is down; shadows are dropped")
+    lines += [line for one in found["endpoints"] for line in _endpoint_problems(one)]
     if configuration["faults"]:
         lines.append("the files are faulty; an older configuration goes on serving:")
         lines += [f"  {f['file']}:{f['line']}:{f['column']}: {f['what']}" for f in configuration["faults"]]
@@ -177,6 +178,30 @@ def _problems(found: dict[str, Any]) -> None:
         click.echo()
     for line in lines:
         click.echo(visible(line, 1000))
+
+
+def _endpoint_problems(one: dict[str, Any]) -> list[str]:
+    """What is wrong with finding and checking the endpoints of an upstream."""
+    name, discovery, lines = one["upstream"], one["discovery"], []
+    if discovery and discovery["state"] != "good":
+        known = len(one["endpoints"]) + one["endpoints_not_listed"]
+        used = {
+            "discovery": f"the {known} endpoints that it found last are used",
+            "configuration": f"the {known} configured endpoints are used" if known else "it has no endpoints",
+            "former": f"the {known} endpoints from before the reload are used",
+        }[one["from"]]
+        lost = f" for {duration(discovery['lost_seconds'])}" if discovery["lost_seconds"] is not None else ""
+        what = f"has been lost{lost}" if lost else "has not answered yet"
+        why = f": {discovery['last_error']}" if discovery["last_error"] else ""
+        lines.append(f"warning: the source of {name} ({discovery['source']}) {what}; {used}{why}")
+    if discovery and discovery["left_out"]:
+        lines.append(
+            f"warning: the source of {name} knows {discovery['left_out']:,} endpoints too many; they are left out"
+        )
+    if one["health"] and one["health"]["all_unhealthy"]:
+        why = next((each["check"]["why"] for each in one["endpoints"] if each["check"]), "")
+        lines.append(f"warning: no endpoint of {name} passes its check of {one['health']['path']}: {why}")
+    return lines
 
 
 def _stage(route: dict[str, Any], prefix: str = "") -> str:

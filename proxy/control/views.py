@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy import __version__
 from proxy.config.model import Route
-from proxy.control import protection_views
+from proxy.control import endpoint_views, protection_views
 from proxy.control.children import Child
 from proxy.control.ledger import Ledger
 from proxy.control.operations import WINDOW_HOURS, Change, Operations
@@ -50,6 +50,7 @@ def status(operations: Operations, tallies: dict[str, Tally]) -> Json:
         "unrouted": _traffic(tallies.get(NO_ROUTE_ID, Tally())),
         "breakers": protection_views.breakers(operations.figures.protection),
         "upstreams": protection_views.upstreams(operations.figures.protection),
+        "endpoints": endpoint_views.endpoints(operations.roster),
         "access_log": _access_log(operations),
     }
 
@@ -218,6 +219,7 @@ def scrape(operations: Operations) -> Scrape:
         store_up=operations.ledger.up,
         breakers=protection_views.breaker_gauges(operations.figures.protection),
         upstreams=protection_views.upstream_gauges(operations.figures.protection),
+        discovery=endpoint_views.discovery_gauges(operations.roster),
         access_log_dropped=operations.figures.protection.access_log_dropped(),
     )
 

@@ -109,6 +109,14 @@ METRICS: dict[str, Described] = {
     "banyan_upstream_panic": Described(
         "gauge", ("upstream",), "1 while some worker uses all endpoints because too few are fit."
     ),
+    "banyan_discovery_up": Described(
+        "gauge",
+        ("upstream",),
+        "1 while the source of the upstream's endpoints answers; 0: the last good answer is used.",
+    ),
+    "banyan_discovery_age_seconds": Described(
+        "gauge", ("upstream",), "Since the source gave or confirmed its last good answer."
+    ),
     "banyan_access_log_dropped_total": Described("counter", (), "Requests that left no line in the access log."),
     "banyan_compare_queue": Described("gauge", (), "Pairs that wait for the comparator."),
     "banyan_store_dropped_total": Described("counter", ("reason",), "Records that the store did not keep."),
@@ -170,6 +178,14 @@ class UpstreamGauges(NamedTuple):
     endpoints: list[EndpointGauges]  # by URL
 
 
+class DiscoveryGauges(NamedTuple):
+    """The source of one upstream's endpoints."""
+
+    upstream: str
+    up: bool
+    age_seconds: float | None  # None before its first answer
+
+
 class Scrape(NamedTuple):
     """Everything that is shown, gathered on the loop and rendered elsewhere. Nobody changes it afterwards."""
 
@@ -188,6 +204,7 @@ class Scrape(NamedTuple):
     store_up: bool
     breakers: list[BreakerGauges]
     upstreams: list[UpstreamGauges]
+    discovery: list[DiscoveryGauges]
     access_log_dropped: int
 
 
@@ -243,6 +260,10 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
         _breaker(rows, breaker)
     for upstream in scrape.upstreams:
         _upstream(rows, upstream)
+    for source in scrape.discovery:
+        rows["banyan_discovery_up"].append(([source.upstream], float(source.up)))
+        if source.age_seconds is not None:
+            rows["banyan_discovery_age_seconds"].append(([source.upstream], source.age_seconds))
     rows["banyan_restarts_total"] = [([process], n) for process, n in scrape.restarts.items()]
     rows["banyan_refused_total"] = [([reason], n) for reason, n in scrape.refused.items()]
     rows["banyan_store_dropped_total"] = [([reason], n) for reason, n in scrape.store_dropped.items()]

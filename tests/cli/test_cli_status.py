@@ -51,7 +51,7 @@ def found(**more: Any) -> dict[str, Any]:
     return {
         "state": "serving", "listen": ["127.0.0.1:8080"], "uptime_seconds": 60.0, "workers": [], "routes": [],
         "comparators": [{"up": True, "restarts": 0}], "unrouted": {}, "breakers": [], "upstreams": [],
-        "access_log": None, "store": {"path": "x", "up": True, "moved_aside": None},
+        "access_log": None, "endpoints": [], "store": {"path": "x", "up": True, "moved_aside": None},
         "configuration": {"path": "routes", "generation": 1, "warnings": [], "faults": []}, **more,
     }  # fmt: skip
 
@@ -130,6 +130,69 @@ def test_lost_lines_of_the_access_log_are_a_warning(show: Show) -> None:
     assert "access log" not in show(found(access_log={"file": "a.log", "dropped": 0}))
     text = show(found(access_log={"file": "a.log", "dropped": 1200}))
     assert "warning: 1,200 requests have no line in the access log a.log" in text
+
+
+def found_endpoints(origin: str = "discovery", endpoints: int = 2, **more: Any) -> dict[str, Any]:
+    check = {"good": False, "status": 404, "why": "answered 404, expected 200", "age_seconds": 1.0}
+    one = {"endpoint": "http://a:1", "weight": 1, "healthy": False, "check": check}
+    return {
+        "upstream": "orders", "from": origin, "health": None, "endpoints": [one] * endpoints,
+        "endpoints_not_listed": 0, "discovery": None, **more,
+    }  # fmt: skip
+
+
+def source(state: str, lost: float | None, error: str | None, left_out: int = 0) -> dict[str, Any]:
+    return {
+        "source": "dns orders.example", "state": state, "lost_seconds": lost, "answer_age_seconds": 90.0,
+        "last_error": error, "left_out": left_out,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "line"),
+    [
+        (
+            found_endpoints(discovery=source("lost", 125.0, "no such name")),
+            (
+                "the source of orders (dns orders.example) has been lost for 2 min; the 2 endpoints that it found last are "
+                "used: no such name"
+            ),
+        ),
+        (
+            found_endpoints("configuration", 0, discovery=source("lost", 3.0, "refused")),
+            "the source of orders (dns orders.example) has been lost for 3 s; it has no endpoints: refused",
+        ),
+        (
+            found_endpoints("configuration", discovery=source("waiting", None, None)),
+            "the source of orders (dns orders.example) has not answered yet; the 2 configured endpoints are used",
+        ),
+        (
+            found_endpoints("former", discovery=source("lost", 1.0, None)),
+            (
+                "the source of orders (dns orders.example) has been lost for 1 s; the 2 endpoints from before the reload "
+                "are used"
+            ),
+        ),
+        (
+            found_endpoints(discovery=source("good", None, "it was lost once", left_out=24)),
+            "the source of orders knows 24 endpoints too many; they are left out",
+        ),
+        (
+            found_endpoints(health={"path": "/healthz", "all_unhealthy": True}),
+            "no endpoint of orders passes its check of /healthz: answered 404, expected 200",
+        ),
+    ],
+)
+def test_what_is_wrong_with_finding_and_checking_endpoints_is_a_warning(
+    show: Show, one: dict[str, Any], line: str
+) -> None:
+    assert f"\nwarning: {line}\n" in show(found(endpoints=[one]))
+
+
+def test_endpoints_that_are_found_and_checked_well_are_no_warning(show: Show) -> None:
+    health = {"path": "/healthz", "all_unhealthy": False}
+    well = found_endpoints(discovery=source("good", None, "it was lost once"), health=health)
+    assert "warning" not in show(found(endpoints=[well]))
 
 
 EVENTS = {

@@ -10,6 +10,7 @@ from proxy.telemetry.metrics import (
     MAX_ENDPOINTS,
     METRICS,
     BreakerGauges,
+    DiscoveryGauges,
     EndpointGauges,
     RouteGauges,
     Scrape,
@@ -66,6 +67,7 @@ def scrape() -> Scrape:
                 ],
             )
         ],
+        discovery=[DiscoveryGauges("orders", False, 12.5), DiscoveryGauges("stock", False, None)],
         access_log_dropped=11,
     )  # fmt: skip
 
@@ -104,6 +106,13 @@ def test_route_is_at_exactly_one_stage() -> None:
     assert sum(stages.values()) == 1
     assert value("banyan_route_stage", route="orders", stage="canary") == 1
     assert value("banyan_canary_percent", route="orders") == 10
+
+
+def test_a_source_shows_whether_it_answers_and_how_old_its_answer_is() -> None:
+    assert value("banyan_discovery_up", upstream="orders") == 0
+    assert value("banyan_discovery_age_seconds", upstream="orders") == 12.5
+    assert value("banyan_discovery_up", upstream="stock") == 0
+    assert ("banyan_discovery_age_seconds", (("upstream", "stock"),)) not in samples()
 
 
 def test_worker_that_is_down_shows_as_zero_and_has_no_other_gauge() -> None:
