@@ -1,8 +1,8 @@
-"""What breakers did, told and kept.
+"""What breakers did, on its way into the record.
 
-Law: a change of a breaker is one line in the log and one event in the store's record, where it is found after a
-restart. It is written soon, in one transaction with its neighbours: when an upstream dies, every route of every worker
-has something to say at the same moment. Nothing waits for it, and of what waits only as much as the store keeps.
+Law: a change of a breaker is one event in the store's record, where it is found after a restart (the worker has logged
+it). It is written soon, in one transaction with its neighbours: when an upstream dies, every route of every worker has
+something to say at the same moment. Nothing waits for it, and of what waits only as much is kept as the store keeps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import deque
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.messages import BreakerEvent
 from proxy.store.events import MAX_BREAKER_EVENTS
-from proxy.telemetry.logs import log_line
 
 GATHER_SECONDS = 0.3
 """How long neighbours are waited for."""
@@ -30,18 +29,6 @@ class BreakerRecord:
 
     def add(self, event: BreakerEvent) -> None:
         """A worker's breaker changed its state."""
-        log_line(
-            "warning" if event.after == "open" else "info",
-            "breaker",
-            route=event.route,
-            upstream=event.upstream,
-            purpose=event.purpose,
-            before=event.before,
-            after=event.after,
-            why=event.why,
-            mode=event.mode,
-            worker=event.worker,
-        )
         self._waiting.append(event)
         self._news.set()
 
