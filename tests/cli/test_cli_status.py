@@ -132,6 +132,9 @@ def test_lost_lines_of_the_access_log_are_a_warning(show: Show) -> None:
     assert "warning: 1,200 requests have no line in the access log a.log" in text
 
 
+OF_ORDERS = "the source of orders (dns orders.example) "
+
+
 def found_endpoints(origin: str = "discovery", endpoints: int = 2, **more: Any) -> dict[str, Any]:
     check = {"good": False, "status": 404, "why": "answered 404, expected 200", "age_seconds": 1.0}
     one = {"endpoint": "http://a:1", "weight": 1, "healthy": False, "check": check}
@@ -153,25 +156,19 @@ def source(state: str, lost: float | None, error: str | None, left_out: int = 0)
     [
         (
             found_endpoints(discovery=source("lost", 125.0, "no such name")),
-            (
-                "the source of orders (dns orders.example) has been lost for 2 min; the 2 endpoints that it found last are "
-                "used: no such name"
-            ),
+            OF_ORDERS + "has been lost for 2 min; the 2 endpoints that it found last are used: no such name",
         ),
         (
             found_endpoints("configuration", 0, discovery=source("lost", 3.0, "refused")),
-            "the source of orders (dns orders.example) has been lost for 3 s; it has no endpoints: refused",
+            OF_ORDERS + "has been lost for 3 s; it has no endpoints: refused",
         ),
         (
             found_endpoints("configuration", discovery=source("waiting", None, None)),
-            "the source of orders (dns orders.example) has not answered yet; the 2 configured endpoints are used",
+            OF_ORDERS + "has not answered yet; the 2 configured endpoints are used",
         ),
         (
             found_endpoints("former", discovery=source("lost", 1.0, None)),
-            (
-                "the source of orders (dns orders.example) has been lost for 1 s; the 2 endpoints from before the reload "
-                "are used"
-            ),
+            OF_ORDERS + "has been lost for 1 s; the 2 endpoints from before the reload are used",
         ),
         (
             found_endpoints(discovery=source("good", None, "it was lost once", left_out=24)),
