@@ -113,7 +113,7 @@ class WorkerStats(msgspec.Struct, tag="worker-stats"):
     ambiguous: int  # requests with an ambiguous path
     breakers: list[BreakerFigures] = []
     upstreams: dict[str, UpstreamFigures] = {}
-    access_log_dropped: int = 0  # lines lost because the queue was full
+    access_log_dropped: int = 0  # requests without a line: the queue was full, or the file could not be written
 
 
 class CompareCounters(msgspec.Struct):

@@ -64,7 +64,7 @@ class AccessRecord(msgspec.Struct, gc=False):
     reason: str  # why that arm
     generation: int  # of the configuration that it began with
     seconds: float  # from its head to the end of the answer
-    bytes_sent: int  # to the client, heads included
+    bytes_sent: int  # of the body of an upstream's answer, to the client
     tries: list[Try]
     cohort: str = ""  # the cohort that chose the arm
     failure: str = ""  # a FailureKind value, if the client did not get a whole answer of an upstream
@@ -116,7 +116,7 @@ def encode(record: AccessRecord) -> bytes:
     cut = len(record.target) > MAX_TARGET
     tries = record.tries
     line = _Line(
-        time=datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds"),
+        time=f"{_second(int(record.time))}.{int(record.time % 1 * 1000):03d}+00:00",
         request_id=_text(record.request_id, MAX_REQUEST_ID),
         client=_label(record.client),
         method=_label(record.method),
@@ -149,8 +149,7 @@ def encode(record: AccessRecord) -> bytes:
 
 def _try(one: Try) -> Try:
     outcome = one.outcome if isinstance(one.outcome, int) else _label(one.outcome)
-    endpoint = _text(one.endpoint.encode("utf-8", "surrogatepass"), MAX_ENDPOINT) if one.endpoint else ""
-    return Try(_label(one.upstream), endpoint, round(one.seconds, 6), outcome, _label(one.why))
+    return Try(_label(one.upstream), _endpoint(one.endpoint), round(one.seconds, 6), outcome, _label(one.why))
 
 
 def _text(raw: bytes, limit: int) -> str:
@@ -169,6 +168,16 @@ def _cut(text: str, limit: int) -> str:
 def _label(value: str) -> str:
     """A word of ours or of the configuration, which comes again and again; made safe all the same."""
     return _text(value.encode("utf-8", "surrogatepass"), MAX_LABEL)
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(url: str) -> str:
+    return _text(url.encode("utf-8", "surrogatepass"), MAX_ENDPOINT)
+
+
+@lru_cache(maxsize=64)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=1024)
