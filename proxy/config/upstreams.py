@@ -326,9 +326,11 @@ class Upstream(Model):
     """Which endpoint: in turn by weight; the less busy of two by chance; or always the same for an identity (who has
     none: in turn)."""
     slow_start: Duration = Field(default=0.0, ge=0)
-    """An endpoint that came back gets its full share only after this time. 0s: at once."""
+    """An endpoint that came back, or joined others, gets its full share only after this time; it begins with a tenth.
+    0s: at once."""
     panic: Share = 0.5
-    """If less than this share of the endpoints is fit, all are used: else the few fall over too. 0%: never."""
+    """If less than this share of the endpoints is fit, all are used: else the few fall over too. 0%: never (legacy
+    is asked all the same if none is fit)."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for it."""
     retries: Retries | None = None

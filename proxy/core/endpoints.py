@@ -164,8 +164,6 @@ class EndpointSet:
             state.weight = weights[url]
         for url, state in self._states.items():
             state.draining = url not in listed
-        # In the list's order, which is the same in all workers.
-        self._states = {url: self._states[url] for url in (*listed, *(self._states.keys() - listed.keys()))}
         self._work_out(now)
 
     def pick(
