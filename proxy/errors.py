@@ -151,8 +151,18 @@ if _missing:  # a kind without consequences is a programming error; better at im
 class ExchangeError(Exception):
     """One request (or one try of it) failed in a known way. No person sees it: it becomes a status or a fallback."""
 
-    def __init__(self, kind: FailureKind, seen: Seen = Seen.NOT_SENT, detail: str = "") -> None:
+    def __init__(
+        self,
+        kind: FailureKind,
+        seen: Seen = Seen.NOT_SENT,
+        detail: str = "",
+        *,
+        status: int = 0,
+        retry_after: float = 0.0,
+    ) -> None:
         self.kind = kind
         self.seen = seen
         self.detail = detail
+        self.status = status or CONSEQUENCES[kind].status
+        self.retry_after = retry_after  # seconds; 0: nobody knows
         super().__init__(f"{kind.value} ({seen.value}) {detail}".rstrip())

@@ -35,10 +35,10 @@ from scripted import (
 )  # fmt: skip
 
 from proxy.config.model import settings_from_document
-from proxy.messages import Drain, Hello, Override, Pair, Ready, RouteCounters, Snapshot, WorkerStats
+from proxy.messages import BreakerEvent, Drain, Hello, Override, Pair, Ready, RouteCounters, Snapshot, WorkerStats
 from proxy.wire.ipc import Channel
 
-__all__ = ["Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port", "migration", "ok",
+__all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port", "migration", "ok",
            "plain", "request", "reset", "running", "until"]  # fmt: skip
 
 QUICK_FIGURES = "from proxy.dataplane import worker; worker.STATS_SECONDS = 0.1; worker.main()"
@@ -52,6 +52,7 @@ class Worker:
         self.folder = Path(tempfile.mkdtemp(prefix="bw"))
         self.port = free_port()
         self.pairs: list[Pair] = []
+        self.events: list[BreakerEvent] = []
         self.generation = 0
         self.instance = "banyan-test"
         self._newest: WorkerStats | None = None
@@ -96,7 +97,7 @@ class Worker:
         (self.folder / "comparator.sock").unlink(missing_ok=True)
 
     async def _supervise(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        channel: Channel[Any] = Channel(reader, writer, Hello | Ready | WorkerStats)
+        channel: Channel[Any] = Channel(reader, writer, Hello | Ready | WorkerStats | BreakerEvent)
         while True:
             message = await channel.receive()
             async with self._news:
@@ -110,6 +111,8 @@ class Worker:
                         self._ready = message.generation
                     case WorkerStats():
                         self._newest = message
+                    case BreakerEvent():
+                        self.events.append(message)
                 self._news.notify_all()
         writer.close()
 
@@ -220,8 +223,13 @@ def plain(upstream: Upstream, *, timeouts: dict[str, str] | None = None, **more:
 
 
 def migration(legacy: Upstream | str, candidate: Upstream | str, route: str, stage: str, **more: Any) -> dict[str, Any]:
-    """A configuration with one route for every path; what of ``more`` is not in OUTER goes into the route."""
+    """A configuration with one route for every path.
+
+    What of ``more`` is in OUTER stands beside it, what is in CANDIDATE at the candidate's upstream, the rest goes into
+    the route. ``timeouts`` are for both sides.
+    """
     outer = {key: more.pop(key) for key in list(more) if key in OUTER}
+    settings = {key: more.pop(key) for key in list(more) if key in CANDIDATE}
     timeouts = outer.pop("timeouts", {})
 
     def side(upstream: Upstream | str) -> dict[str, Any]:
@@ -229,7 +237,7 @@ def migration(legacy: Upstream | str, candidate: Upstream | str, route: str, sta
         return {"endpoints": [url], **({"timeouts": timeouts} if timeouts else {})}
 
     return {
-        "upstreams": {"legacy": side(legacy), "candidate": side(candidate)},
+        "upstreams": {"legacy": side(legacy), "candidate": {**side(candidate), **settings}},
         "legacy": "legacy",
         "routes": [{"id": route, "match": {"path_prefix": "/"}, "candidate": "candidate", "stage": stage, **more}],
         **outer,
@@ -237,4 +245,7 @@ def migration(legacy: Upstream | str, candidate: Upstream | str, route: str, sta
 
 
 OUTER = ("timeouts", "cohorts", "identity", "tester_key", "expose", "shadow_memory", "client_timeouts",
-         "trusted_proxies", "ambiguous_paths")  # fmt: skip
+         "trusted_proxies", "ambiguous_paths", "drills", "access_log", "overload")  # fmt: skip
+CANDIDATE = ("breaker", "retries", "bulkhead", "outliers", "balance", "adaptive_concurrency", "slow_start", "panic")
+NO_BREAKER: dict[str, Any] = {"mode": "off"}
+"""For tests that let a candidate fail many times and are about something else."""

@@ -176,7 +176,7 @@ class Drill(Model):
     """A fault made on purpose, in front of the candidate, for those who are meant to feel it.
 
     Needs ``drills: allowed``. What is named must all hold; the first entry that fits is used. A drill's failures lead
-    to retries and fallback as real ones do, but do not count for breakers and ejection.
+    to fallback as real ones do; they are not tried again, and do not count for breakers and ejection.
     """
 
     delay: Duration = Field(default=0.0, ge=0, le=300)
@@ -275,6 +275,9 @@ class ClientTimeouts(Model):
     """For a client that does not read what it asked for."""
     keep_alive: Duration = Field(default=75.0, gt=0)
     """Between two requests on one connection."""
+    half_closed: Duration = Field(default=0.75, ge=0)
+    """How long a safe request is still waited for after its client has ended its side of the connection, which nearly
+    always means that it left. Writes are let finish. 0s: not at all."""
 
 
 class Shutdown(Model):

@@ -61,6 +61,18 @@ class Drills:
         return None
 
 
+def describe(drill: Drill) -> str:
+    """What a drill does, in a few words for the access log."""
+    words = [f"delay {drill.delay:g}s"] if drill.delay else []
+    if drill.abort is not None:
+        words.append(f"abort {drill.abort}")
+    if drill.reset:
+        words.append("reset")
+    if drill.bandwidth:
+        words.append(f"bandwidth {drill.bandwidth}B/s")
+    return ", ".join(words)
+
+
 def drills_of(route: Route, settings: Settings) -> Drills | None:
     """The drills of a route; None if it has none or ``drills`` is ``forbidden``."""
     if not route.faults or settings.drills == "forbidden":

@@ -103,3 +103,46 @@ def _kind(lower: bytes) -> int:
 def connection_tokens(value: bytes) -> set[bytes]:
     """The lower-cased members of a Connection field (or of another comma list of tokens)."""
     return {token.strip().lower() for token in value.split(b",") if token.strip()}
+
+
+_TELLING = TO_CLIENT_DROPPED | Kind.LENGTH
+
+
+class Shape:
+    """What the names of one head mean, worked out once: heads of one kind of client or service differ in their values.
+
+    ``lower`` are the names in lower case, in order; ``kinds`` all bits of :class:`Kind`; ``telling`` the names whose
+    value decides what becomes of an answer, with their kind; ``unique`` is false if a name stands there twice, in
+    whatever spelling.
+    """
+
+    __slots__ = ("kinds", "lower", "telling", "unique")
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        classified = [classify(name) for name in names]
+        self.lower = tuple(low for low, _ in classified)
+        special = [(kind, name) for name, (_, kind) in zip(names, classified, strict=True) if kind]
+        self.telling = tuple((kind, name) for kind, name in special if kind & _TELLING)
+        self.unique = len(set(self.lower)) == len(self.lower)
+        self.kinds = 0
+        for kind, _ in special:
+            self.kinds |= kind
+
+
+_MEMO_SHAPES = 1024
+shapes: dict[tuple[bytes, ...], Shape] = {}
+"""What :func:`shape_of` has answered; who is in a hurry looks here first."""
+
+
+def shape_of(names: tuple[bytes, ...]) -> Shape:
+    """The :class:`Shape` of a head with these names.
+
+    Remembered up to 1,024 of them; then all are forgotten and the ones in use come back at once, so a flood of odd
+    heads costs time and not memory.
+    """
+    shape = shapes.get(names)
+    if shape is None:
+        if len(shapes) >= _MEMO_SHAPES:
+            shapes.clear()
+        shape = shapes[names] = Shape(names)
+    return shape

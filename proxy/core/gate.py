@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 
-from proxy.core.fields import Kind, classify, connection_tokens, known
+from proxy.core.fields import Kind, Shape, classify, connection_tokens, known
 from proxy.core.request import Request
 from proxy.errors import ExchangeError, FailureKind
 
@@ -28,22 +29,41 @@ _DIGITS = re.compile(rb"0|[1-9][0-9]{0,18}")
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
+# As a number: `in` with bytes raises and clears an error inside CPython, and costs four times as much.
+_HASH = ord("#")
 _NEEDS_CARE = Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.LENGTH
+
+
+_value = itemgetter(1)
 
 
 def _refuse(detail: str, kind: FailureKind = FailureKind.BAD_REQUEST) -> ExchangeError:
     return ExchangeError(kind, detail=detail)
 
 
-def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, bytes]], *, instance: bytes) -> Request:
+def admit(
+    method: str,
+    version: str,
+    target: bytes,
+    fields: list[tuple[bytes, bytes]],
+    shape: Shape | None = None,
+    *,
+    instance: bytes,
+) -> Request:
     """Settle what the request means.
 
-    ``fields`` are the parsed fields in order; ``instance`` is our own name in Via. Raises :class:`ExchangeError` with
+    ``fields`` are the parsed fields in order, ``shape`` what their names mean, if the caller knows it; ``instance`` is
+    our own name in Via. Raises :class:`ExchangeError` with
     the failure to answer with.
     """
     if version != "1.1" and version != "1.0":
         raise _refuse(f"version {version}", FailureKind.VERSION_UNKNOWN)
-    lower, kinds, hosts, transfers = _survey(fields)
+    if shape is not None and shape.unique:
+        kinds = shape.kinds
+        lower = dict(zip(shape.lower, map(_value, fields), strict=True))
+        hosts, transfers = kinds & _HOST_KIND, 1 if kinds & _TRANSFER_KIND else 0
+    else:
+        lower, kinds, hosts, transfers = _survey(fields)
     if method in _REFUSED_METHODS:
         raise _refuse(method, FailureKind.METHOD_REFUSED)
 
@@ -55,7 +75,7 @@ def admit(method: str, version: str, target: bytes, fields: list[tuple[bytes, by
             lower[b"host"] = host
     if hosts != 1 and (hosts > 1 or version == "1.1"):
         raise _refuse(f"{hosts} Host fields")
-    if b"#" in target:
+    if _HASH in target:
         raise _refuse("fragment in the target")
     request = Request(method, target, "" if host is None else _host_name(host), fields, lower, version)
     request.kinds = kinds

@@ -218,8 +218,7 @@ class Router:
         path = request.path
         if ambiguous(path):
             return -1
-        if b"%" in path:
-            path = decoded(path)
+        path = decoded(path)
         order, index = self._none, -1
         for tree in self._trees_for(request.host):
             order, index = _best(tree, path, request, order, index)

@@ -7,10 +7,11 @@ no address, no version, no trace.
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from http import HTTPStatus
 
-from proxy.errors import CONSEQUENCES, FailureKind
+from proxy.errors import CONSEQUENCES, ExchangeError
 
 RETRY_AFTER_SECONDS = 1
 
@@ -29,10 +30,10 @@ def wants_json(accept: str | None) -> bool:
 
 
 def failure_answer(
-    kind: FailureKind, request_id: str, date: bytes, *, accept: str | None, head_only: bool, extra: bytes
+    failure: ExchangeError, request_id: str, date: bytes, *, accept: str | None, head_only: bool, extra: bytes
 ) -> bytes:
     """The whole answer for a failure, which must have a status; ``extra`` are further header lines."""
-    status, message = CONSEQUENCES[kind].status, CONSEQUENCES[kind].message
+    status, message = failure.status, CONSEQUENCES[failure.kind].message
     if wants_json(accept):
         media = "application/json"
         text = json.dumps({"error": {"status": status, "message": message, "request_id": request_id}})
@@ -48,7 +49,7 @@ def failure_answer(
     if status == 405:
         lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
     if status == 503:
-        lines.append(b"Retry-After: %d\r\n" % RETRY_AFTER_SECONDS)
+        lines.append(b"Retry-After: %d\r\n" % max(RETRY_AFTER_SECONDS, math.ceil(failure.retry_after)))
     lines.append(extra)
     lines.append(b"\r\n")
     if not head_only:

@@ -58,7 +58,10 @@ async def _serve(client: ClientConnection, worker: Worker) -> None:
             client.close()
             return
         exchange = Exchange(client, worker, worker.runtime, request)
+        client.serving = True
         await exchange.run()
+        client.serving = False
+        client.served = True
         keep, first = exchange.keep, False
         linger = not client.body_done
         del exchange, request  # an idle connection holds nothing of its last request
@@ -110,7 +113,9 @@ async def _refuse(client: ClientConnection, worker: Worker, failure: ExchangeErr
             "info", "request-refused", reason=kind.value, detail=failure.detail, peer=client.peer, request_id=request_id
         )
         client.write(
-            failure_answer(kind, request_id, worker.date, accept=None, head_only=False, extra=b"Connection: close\r\n")
+            failure_answer(
+                failure, request_id, worker.date, accept=None, head_only=False, extra=b"Connection: close\r\n"
+            )
         )
     await _end(client, linger=True)
 

@@ -10,10 +10,12 @@ Bodies stream. A copy of the request's is kept only while somebody may need it, 
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.config.model import SAFE_METHODS
+from proxy.core.deadline import try_deadline
 from proxy.core.fields import Kind
 from proxy.core.gate import CHUNKED
 from proxy.core.heads import client_head, marked, trailer_lines
@@ -23,10 +25,11 @@ from proxy.wire.body import ChunkedBody, chunk, last_chunk
 from proxy.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from proxy.core.request import Request
+    from proxy.config.upstreams import Timeouts
     from proxy.dataplane.exchange import Exchange
-    from proxy.dataplane.runtime import UpstreamRuntime
+    from proxy.dataplane.request_body import RequestBody
     from proxy.wire.downstream import ClientConnection
+    from proxy.wire.pool import Pool
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
 
@@ -40,88 +43,23 @@ HALF_CLOSED_SECONDS = 5.0
 """How long an answer of unknown length may be silent before a client that has half-closed counts as gone."""
 
 
-class RequestBody:
-    """The body of a request, from its client to whoever needs it.
-
-    ``kept`` holds everything that came so far, up to ``cap`` bytes; None once it is not at hand any more. Above
-    ``limit`` bytes (None: no limit) the body is refused.
-    """
-
-    __slots__ = ("_cap", "_client", "_limit", "chunked", "ended", "kept", "size")
-
-    def __init__(self, client: ClientConnection, request: Request, cap: int, limit: int | None) -> None:
-        if limit is not None and request.length > limit:
-            raise ExchangeError(FailureKind.BODY_TOO_LARGE)
-        self._client = client
-        self._cap = cap
-        self._limit = limit
-        self.chunked = request.length == CHUNKED
-        self.kept: list[bytes] | None = [] if cap >= request.length and cap else None
-        self.size = 0
-        self.ended = False  # its end has been handed to the upstream of the current try
-
-    @property
-    def done(self) -> bool:
-        """It has come whole."""
-        return self._client.body_done
-
-    def begin(self) -> bytes:
-        """What an upstream gets first: everything kept, and what has come since; framed."""
-        self.ended = False
-        kept = b"".join(self.kept) if self.kept else b""
-        return self._framed(kept + self._pull())
-
-    def next(self) -> bytes:
-        """What has come since the last call, framed; b"" if there is nothing to send.
-
-        Raises :class:`ExchangeError` over the limit, for broken framing, and if the client left in the middle.
-        """
-        return self._framed(self._pull())
-
-    def _pull(self) -> bytes:
-        client = self._client
-        piece = client.take_body()
-        if piece:
-            self.size += len(piece)
-            if self._limit is not None and self.size > self._limit:
-                raise ExchangeError(FailureKind.BODY_TOO_LARGE, Seen.MAYBE_SEEN)
-            if self.kept is not None:
-                if self.size > self._cap:
-                    self.kept = None
-                else:
-                    self.kept.append(piece)
-        elif client.eof and not client.pending and not client.body_done:
-            raise ExchangeError(FailureKind.CLIENT_LEFT, Seen.MAYBE_SEEN, "the body broke off")
-        return piece
-
-    def _framed(self, piece: bytes) -> bytes:
-        done = self._client.body_done
-        data = piece
-        if self.chunked:
-            data = chunk(piece) if piece else b""
-            if done and not self.ended and isinstance(body := self._client.body, ChunkedBody):
-                data += last_chunk(trailer_lines(body.trailers))
-        self.ended = done
-        return data
-
-
 async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts it would only be longer
-    exchange: Exchange, upstream: UpstreamRuntime, mark: bytes, reserve: float
+    exchange: Exchange, timeouts: Timeouts, pool: Pool, mark: bytes, reserve: float, begun: float
 ) -> tuple[UpstreamConnection, ResponseHead]:
-    """Send the request to ``upstream`` and wait for the head of its final answer.
+    """Send the request over ``pool`` and wait for the head of its final answer.
 
-    ``mark`` are header lines for this try alone; ``reserve`` are seconds of the deadline to be left for a fallback. The
-    caller owns the connection then. Raises :class:`ExchangeError`; the connection is given up before.
+    ``mark`` are header lines for this try alone; ``reserve`` are seconds of the deadline to be left for a fallback;
+    ``begun`` is when the try began (monotonic seconds). The caller owns the connection then. Raises
+    :class:`ExchangeError`; the connection is given up before.
     """
     client, body = exchange.client, exchange.body
-    fiber = client.fiber
-    pool = upstream.pick()
+    fiber, per_try = client.fiber, timeouts.per_try
     connection = pool.take(fiber)
     reused = connection is not None
     while True:
         if connection is None:
-            left = exchange.total_at - reserve - monotonic()
-            connection = await pool.connect(fiber, max(0.001, min(upstream.timeouts.connect, left)))
+            left = try_deadline(begun, exchange.total_at - reserve, per_try) - monotonic()
+            connection = await pool.connect(fiber, max(0.001, min(timeouts.connect, left)))
         try:
             if client.lost:
                 raise ExchangeError(FailureKind.CLIENT_LEFT)
@@ -129,11 +67,13 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             if body is None:
                 connection.write(head_bytes)
             else:
-                await _send_body(exchange, connection, head_bytes, body, upstream.timeouts.idle)
+                await _send_body(exchange, connection, head_bytes, body, timeouts.idle)
             now = monotonic()
             if body is None or body.ended:
                 exchange.received(now)
-            by, late = now + upstream.timeouts.first_byte, FailureKind.FIRST_BYTE_TIMEOUT
+            by, late = now + timeouts.first_byte, FailureKind.FIRST_BYTE_TIMEOUT
+            if per_try:
+                by = min(by, (begun if body is None else now) + per_try)
             if exchange.total_at - reserve < by:
                 by, late = exchange.total_at - reserve, FailureKind.TOTAL_TIMEOUT
             while True:
@@ -148,6 +88,11 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
                     raise ExchangeError(_broke_off(connection), Seen.MAYBE_SEEN)
                 if client.lost:
                     raise ExchangeError(FailureKind.CLIENT_LEFT, Seen.MAYBE_SEEN)
+                if client.eof and exchange.request.method in SAFE_METHODS:
+                    # It sends no more. Nearly always it has left, which only a write would show; a write is let finish.
+                    left_at = client.eof_at + exchange.runtime.clocks.half_closed
+                    if left_at < by:
+                        by, late = left_at, FailureKind.CLIENT_LEFT
                 await fiber.park(by, late)
         except ExchangeError as failure:
             connection.discard()
@@ -250,6 +195,7 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
     done = connection.body_done
     exchange.status = head.status
     exchange.answering = True
+    exchange.sent = len(piece)
     if exchange.pairing is not None:
         exchange.pairing.capture_head(head)
         exchange.pairing.capture(piece)
@@ -274,13 +220,20 @@ def _in_chunks(connection: UpstreamConnection, piece: bytes, *, done: bool) -> b
     return data
 
 
-async def continue_answer(exchange: Exchange, connection: UpstreamConnection, idle: float) -> None:
-    """Pass on the rest of the answer. Raises :class:`ExchangeError` with Seen.ANSWER_STARTED."""
+async def continue_answer(exchange: Exchange, connection: UpstreamConnection, idle: float, bandwidth: int = 0) -> None:
+    """Pass on the rest of the answer, at ``bandwidth`` bytes per second (0: as it comes).
+
+    Raises :class:`ExchangeError` with Seen.ANSWER_STARTED.
+    """
     client = exchange.client
     try:
         while True:
             piece = await _next_piece(exchange, connection, idle)
             done = connection.body_done
+            exchange.sent += len(piece)
+            if bandwidth:
+                connection.hold()
+                await sleep(exchange, len(piece) / bandwidth)
             if piece and exchange.pairing is not None:
                 exchange.pairing.capture(piece)
             if exchange.chunked:
@@ -323,6 +276,20 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
             await fiber.park(min(by, monotonic() + HALF_CLOSED_SECONDS), FailureKind.CLIENT_LEFT)
         else:
             await fiber.park(by, FailureKind.IDLE_TIMEOUT)
+
+
+async def sleep(exchange: Exchange, seconds: float) -> None:
+    """Pause. Raises :class:`ExchangeError` CLIENT_LEFT if the client leaves meanwhile."""
+    fiber = exchange.client.fiber
+    by = monotonic() + seconds
+    timer = asyncio.get_running_loop().call_later(seconds, fiber.wake)  # the sweep is too coarse for 25 ms
+    try:
+        while monotonic() < by:
+            if exchange.client.lost:
+                raise ExchangeError(FailureKind.CLIENT_LEFT)
+            await fiber.park()
+    finally:
+        timer.cancel()
 
 
 async def client_writable(client: ClientConnection, seconds: float) -> None:

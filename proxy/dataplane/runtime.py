@@ -1,7 +1,6 @@
-"""One snapshot made ready to serve: upstreams with their pools, limits and clocks within reach.
+"""One snapshot made ready to serve: routes with their ways to the upstreams, limits and clocks within reach.
 
-Law: a request keeps the Runtime that it began with. Pools belong to the worker and live as long as some snapshot names
-their endpoint, so a reload does not cost the warm connections.
+Law: a request keeps the Runtime that it began with; what is known about upstreams (``dataplane.upstreams``) lives on.
 """
 
 from __future__ import annotations
@@ -9,96 +8,60 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from proxy.wire.pool import Pool
+from proxy.core.drills import drills_of
+from proxy.core.snapshot import NO_ROUTE_ID
 
 if TYPE_CHECKING:
-    from proxy.config.upstreams import Timeouts, Upstream
-    from proxy.core.snapshot import Snapshot
-    from proxy.wire.outbox import Outbox
+    from collections.abc import Callable
+
+    from proxy.config.model import Settings
+    from proxy.core.drills import Drills
+    from proxy.core.snapshot import RoutePlan, Snapshot
+    from proxy.dataplane.stats import RouteStats
+    from proxy.dataplane.upstreams import Upstreams, Way
 
 
-class Pools:
-    """All pools of a worker, by endpoint and purpose."""
+class RouteRuntime:
+    """A route (or what no route names) with its figures and its ways to both sides."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._pools: dict[tuple[str, str], Pool] = {}
+    __slots__ = ("candidate", "drills", "legacy", "may_retry", "stats")
 
-    def of(self, url: str, purpose: str, max_idle: int) -> Pool:
-        """The pool for ``url``; ``purpose`` is ``traffic`` or ``shadow``."""
-        key = (url, purpose)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = Pool(url, max_idle, self._outbox)
-        pool.max_idle = max_idle
-        return pool
-
-    def keep_only(self, urls: set[str]) -> None:
-        """Close and forget the pools of endpoints that no upstream names any more."""
-        for key in [key for key in self._pools if key[0] not in urls]:
-            pool = self._pools.pop(key)
-            pool.max_idle = 0
-            pool.close()
-
-    def sweep(self, now: float) -> None:
-        """Close what has been idle too long."""
-        for pool in self._pools.values():
-            pool.sweep(now)
-
-    def close(self) -> None:
-        """Close everything idle."""
-        for pool in self._pools.values():
-            pool.close()
-
-
-class UpstreamRuntime:
-    """An upstream as a worker uses it: its endpoints in turn."""
-
-    __slots__ = ("_next", "_pools", "_shadow_pools", "name", "timeouts")
-
-    def __init__(self, name: str, upstream: Upstream, pools: Pools) -> None:
-        self.name = name
-        self.timeouts: Timeouts = upstream.timeouts
-        self._pools = [pools.of(url, "traffic", upstream.max_idle) for url in (e.url for e in upstream.endpoints)]
-        self._shadow_pools = [pools.of(url, "shadow", upstream.max_idle) for url in (e.url for e in upstream.endpoints)]
-        self._next = 0
-
-    def pick(self) -> Pool:
-        """The endpoint whose turn it is, for traffic."""
-        pools = self._pools
-        return pools[0] if len(pools) == 1 else self._turn(pools)
-
-    def pick_for_shadow(self) -> Pool:
-        """The endpoint whose turn it is, for a shadow."""
-        pools = self._shadow_pools
-        return pools[0] if len(pools) == 1 else self._turn(pools)
-
-    def _turn(self, pools: list[Pool]) -> Pool:
-        self._next = (self._next + 1) % len(pools)
-        return pools[self._next]
+    def __init__(
+        self, route_id: str, plan: RoutePlan | None, settings: Settings, upstreams: Upstreams, stats: RouteStats
+    ) -> None:
+        self.stats = stats
+        self.legacy: Way = upstreams.way(route_id, settings.legacy, settings)
+        self.candidate: Way | None = None
+        self.drills: Drills | None = None
+        if plan is not None and plan.candidate is not None:
+            self.candidate = upstreams.way(route_id, plan.candidate, settings)
+            self.drills = drills_of(plan.route, settings)
+        ways = (self.legacy, self.candidate)
+        self.may_retry = any(way is not None and way.policy is not None for way in ways)
 
 
 class Runtime:
-    """Everything that a request reads; immutable but for the turn of endpoints."""
+    """Everything that a request reads; immutable."""
 
-    def __init__(self, snapshot: Snapshot, pools: Pools, instance: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, upstreams: Upstreams, stats: Callable[[str], RouteStats], instance: str, now: float
+    ) -> None:
         settings = snapshot.settings
         self.snapshot = snapshot
         self.generation = snapshot.generation
-        self.upstreams = {name: UpstreamRuntime(name, up, pools) for name, up in settings.upstreams.items()}
-        self.legacy = self.upstreams[settings.legacy]
-        legacy = self.legacy.timeouts
-        self.legacy_seconds = legacy.connect + legacy.first_byte
-        """What a fallback needs of a request's deadline."""
+        upstreams.configure(settings, now)
+        self.unrouted = RouteRuntime(NO_ROUTE_ID, None, settings, upstreams, stats(NO_ROUTE_ID))
+        self.routes = [RouteRuntime(plan.id, plan, settings, upstreams, stats(plan.id)) for plan in snapshot.plans]
+        upstreams.settled()
         self.limits = settings.limits
         self.clocks = settings.client_timeouts
+        self.overload = settings.overload
         self.expose = settings.expose
         self.shadow_memory = settings.shadow_memory
         self.instance = instance.encode()
         self.via = b"Via: 1.1 " + self.instance + b"\r\n"
         self._trusted = [ipaddress.ip_network(cidr) for cidr in settings.trusted_proxies]
         self.trusts_any = bool(self._trusted)
-        pools.keep_only({url for up in settings.upstreams.values() for url in (e.url for e in up.endpoints)})
 
     def trusts(self, peer: str) -> bool:
         """True if what ``peer`` says about its client is believed."""

@@ -9,6 +9,7 @@ comparator, or dropped for a reason.
 from __future__ import annotations
 
 import time
+from random import random
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,11 @@ from proxy.wire.fiber import Fiber
 if TYPE_CHECKING:
     from proxy.core.snapshot import RoutePlan
     from proxy.dataplane.exchange import Exchange
-    from proxy.dataplane.runtime import UpstreamRuntime
     from proxy.dataplane.stats import RouteStats
+    from proxy.dataplane.upstreams import Way
     from proxy.dataplane.worker import Worker
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
-
-LAG_SECONDS = 0.05
-"""A loop that is this late has no time for shadows."""
 
 SPENT_BYTES = 16 * 1024
 """Kept of an answer whose pair cannot be compared any more: streams go on for hours, and others need the memory."""
@@ -88,14 +86,18 @@ class Pairing:
     _closed = False
     _held = 0
 
-    def __init__(self, exchange: Exchange, worker: Worker, plan: RoutePlan, request: bytes) -> None:
+    def __init__(
+        self, exchange: Exchange, worker: Worker, plan: RoutePlan, way: Way, permit: int, request: bytes, body: bytes
+    ) -> None:
         cap = plan.route.shadow.max_body
         self._worker = worker
         self._plan = plan
         self._stats: RouteStats = exchange.stats
         self._request = request
         # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
-        self._facts = (exchange.request, exchange.decision, exchange.request_id, exchange.body)
+        self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
+        self._permit = permit
+        self._way = way
         self._begun = monotonic()
         self.mine = Side(cap)
         self.shadow = Side(cap)
@@ -107,36 +109,43 @@ class Pairing:
         plan, decision, stats = exchange.decision.plan, exchange.decision, exchange.stats
         if plan is None:
             return None
-        body = exchange.body
+        runtime, route, permit = exchange.runtime, exchange.route, 0
+        way = route.candidate if decision.arm == "legacy" else route.legacy
+        if way is None:
+            return None
+        upstream, lag = way.upstream, runtime.overload.shadow_lag
         reason = ""
         if worker.draining:
             reason = "draining"
-        elif worker.lag > LAG_SECONDS:
+        elif 0 < lag < worker.lag:
             reason = "loop-lag"
         elif stats.shadows_in_flight >= plan.route.shadow.max_in_flight:
             reason = "concurrency"
-        elif worker.shadow_bytes >= exchange.runtime.shadow_memory:
+        elif upstream.shadows_in_flight >= upstream.settings.bulkhead.shadow:
+            reason = "bulkhead"
+        elif worker.shadow_bytes >= runtime.shadow_memory:
             reason = "memory"
         elif exchange.request.upgrade:
             reason = "upgrade"
         elif not exchange.body_at_hand:
             reason = "body-too-large"
+        elif way.shadow_breaker is not None and not (permit := way.shadow_breaker.admit(monotonic(), random)):
+            reason = "breaker-open"
         if reason:
             stats.shadow_dropped(reason)
             return None
-        sent = b""
-        if body is not None and body.kept is not None:
-            sent = b"".join(body.kept)
-            if body.chunked:
+        body = sent = b""
+        if exchange.body is not None and exchange.body.kept is not None:
+            body = sent = b"".join(exchange.body.kept)
+            if exchange.body.chunked:
                 trailers = exchange.client.body.trailers if isinstance(exchange.client.body, ChunkedBody) else []
-                sent = (chunk(sent) if sent else b"") + last_chunk(trailer_lines(trailers))
-        name = plan.candidate if decision.arm == "legacy" else plan.legacy
-        upstream = exchange.runtime.upstreams[name or ""]
-        pairing = cls(exchange, worker, plan, marked(exchange.head, _MARK) + sent)
+                sent = (chunk(body) if body else b"") + last_chunk(trailer_lines(trailers))
+        pairing = cls(exchange, worker, plan, way, permit, marked(exchange.head, _MARK) + sent, body)
         pairing._hold(len(sent))
         stats.shadows_in_flight += 1
+        upstream.shadows_in_flight += 1
         worker.shadows.add(pairing._fiber)
-        pairing._fiber.start(pairing._ask(upstream, exchange.request.method), pairing._ended)
+        pairing._fiber.start(pairing._ask(exchange.request.method), pairing._ended)
         return pairing
 
     # -- the client's side ----------------------------------------------------------------------------------------
@@ -180,18 +189,22 @@ class Pairing:
 
     # -- the shadow's side ----------------------------------------------------------------------------------------
 
-    async def _ask(self, upstream: UpstreamRuntime, method: str) -> None:
-        fiber, shadow = self._fiber, self.shadow
+    async def _ask(self, method: str) -> None:
+        fiber, shadow, way = self._fiber, self.shadow, self._way
         timeout = self._plan.route.shadow.timeout
-        by = monotonic() + timeout
-        pool = upstream.pick_for_shadow()
+        now = monotonic()
+        by = now + timeout
         connection: UpstreamConnection | None = None
         try:
+            endpoint = way.upstream.endpoints.pick(now, random, key=self._facts[1].user)
+            if endpoint is None:
+                raise ExchangeError(FailureKind.NO_ENDPOINT)
+            pool = way.upstream.shadow_pool(endpoint)
             for again in (True, False):
                 connection = pool.take(fiber) if again else None
                 reused = connection is not None
                 if connection is None:
-                    connection = await pool.connect(fiber, min(upstream.timeouts.connect, timeout))
+                    connection = await pool.connect(fiber, min(way.timeouts.connect, timeout))
                 try:
                     await self._collect(connection, method, by)
                     break
@@ -200,7 +213,7 @@ class Pairing:
                     stale = again and reused and failure.kind is FailureKind.RESET
                     if not (stale and method in SAFE_METHODS):
                         raise
-            self._stats.shadowed(upstream.name, shadow.seconds)
+            self._stats.shadowed(way.name, shadow.seconds)
         except ExchangeError as failure:
             if connection is not None:
                 connection.discard()
@@ -245,6 +258,12 @@ class Pairing:
     def _ended(self, error: BaseException | None) -> None:
         self._worker.shadows.discard(self._fiber)
         self._stats.shadows_in_flight -= 1
+        self._way.upstream.shadows_in_flight -= 1
+        if self._permit and self._way.shadow_breaker is not None:
+            ok: bool | None = not self._shadow_failure and self.shadow.status < 500
+            if self._closed:  # it was dropped, by no fault of the upstream's
+                ok = None
+            self._way.shadow_breaker.settle(self._permit, ok, monotonic(), random)
         if error is not None:  # a bug of ours
             log_line("error", "shadow-internal-error", error=repr(error), route=self._plan.id)
             self._shadow_failure = FailureKind.INTERNAL.value
@@ -298,7 +317,7 @@ class Pairing:
             method=request.method,
             target=request.target,
             fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],  # keys, marks
-            body=b"".join(body.kept) if body is not None and body.kept else b"",
+            body=body,
             arm=decision.arm,
             reason=decision.reason,
             cohorts=[decision.cohort] if decision.cohort else [],

@@ -18,21 +18,26 @@ import signal
 import socket
 import sys
 from email.utils import formatdate
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import uvloop
 
+from proxy.config.model import AccessLog as AccessLogSettings
 from proxy.config.model import settings_from_document
-from proxy.core.snapshot import NO_ROUTE_ID, build_snapshot
+from proxy.core.snapshot import build_snapshot
 from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.connection import serve
-from proxy.dataplane.runtime import Pools, Runtime
+from proxy.dataplane.request_body import ReplayMemory
+from proxy.dataplane.runtime import Runtime
 from proxy.dataplane.stats import RouteStats, count
-from proxy.errors import FailureKind
-from proxy.messages import Drain, Hello, Pair, Ready, Snapshot, WorkerStats
+from proxy.dataplane.upstreams import Upstreams
+from proxy.errors import ExchangeError, FailureKind
+from proxy.messages import Drain, Endpoints, Hello, Pair, Ready, Snapshot, WorkerStats
 from proxy.telemetry import logs
+from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.downstream import ClientConnection
@@ -48,6 +53,10 @@ COMPARATOR_BACKLOG_BYTES = 32 * 1024 * 1024
 """Pairs that the comparator has not taken; above it they are dropped."""
 MAX_PAIR_BYTES = ipc.MAX_MESSAGE_BYTES - 1024 * 1024
 """The bodies of one pair; the comparator refuses a larger message."""
+ACCESS_LOG_SECONDS = 2.0
+"""For what still waits in the access log's queue when it is closed."""
+ROOM_LOOKS = 64
+"""Connections that are looked at for an idle one when the cap is reached: looking at all would cost too much."""
 LISTEN_BACKLOG = 4096
 GC_THRESHOLD = (50_000, 20, 50)
 """Requests make almost no cycles: collecting less often keeps pauses out of p99 (docs/performance.md)."""
@@ -60,14 +69,18 @@ class Worker:
         self._dir = runtime_dir
         self._index = index
         self._outbox = Outbox(asyncio.get_running_loop())
-        self._pools = Pools(self._outbox)
+        self._upstreams = Upstreams(self._outbox)
+        self._endpoints: Endpoints | None = None
         self._stats: dict[str, RouteStats] = {}
         self._servers: list[asyncio.Server] = []
         self._clients: set[ClientConnection] = set()
         self._comparator: ipc.Channel[None] | None = None
+        self._supervisor: ipc.Channel[Any] | None = None
+        self._access_log_dropped = 0  # of logs that are closed
         self._over = asyncio.Event()
         self.runtime: Runtime
-        self.unrouted = self.route_stats(NO_ROUTE_ID)
+        self.access_log: AccessLog | None = None
+        self.replay_memory = ReplayMemory()
         self.id_prefix = b"%016x" % random.getrandbits(64)
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
@@ -103,17 +116,26 @@ class Worker:
     # -- clients --------------------------------------------------------------------------------------------------
 
     def _opened(self, client: ClientConnection) -> None:
-        if len(self._clients) >= self.runtime.limits.connections:
+        late = self.runtime.overload.refuse_lag
+        if 0 < late < self.lag or (len(self._clients) >= self.runtime.limits.connections and not self._make_room()):
             count(self.refused, FailureKind.OVERLOADED.value)
-            client.write(
-                failure_answer(
-                    FailureKind.OVERLOADED, "-", self.date, accept=None, head_only=False, extra=b"Connection: close\r\n"
-                )
-            )
+            failure = ExchangeError(FailureKind.OVERLOADED)
+            close = b"Connection: close\r\n"
+            client.write(failure_answer(failure, "-", self.date, accept=None, head_only=False, extra=close))
             client.close()
             return
         self._clients.add(client)
         client.fiber.start(serve(client, self))
+
+    def _make_room(self) -> bool:
+        """Close a connection that waits for its next request, so that who has one now is served."""
+        for client in islice(self._clients, ROOM_LOOKS):
+            if not client.serving and not client.pending and client.served:
+                client.close()
+                self._clients.discard(client)
+                count(self.refused, "idle-closed")
+                return True
+        return False
 
     def _closed(self, client: ClientConnection) -> None:
         self._clients.discard(client)
@@ -129,12 +151,28 @@ class Worker:
         first = not self._servers
         settings = settings_from_document(json.loads(message.document))
         snapshot = build_snapshot(settings, message.generation, message.overrides)
-        self.runtime = Runtime(snapshot, self._pools, message.instance)
+        now = monotonic()
+        self.runtime = Runtime(snapshot, self._upstreams, self.route_stats, message.instance, now)
+        if self._endpoints is not None:
+            self._upstreams.tell(self._endpoints, now)
+        self._open_access_log(settings.access_log)
         if first:
             for address in settings.listen:
                 await self._listen(address)
             gc.collect()
             gc.freeze()
+
+    def _open_access_log(self, settings: AccessLogSettings | None) -> None:
+        log = self.access_log
+        if settings is None:
+            if log is not None:
+                spawn(asyncio.to_thread(log.close, ACCESS_LOG_SECONDS), "close the access log")
+                self._access_log_dropped += log.dropped
+                self.access_log = None
+        elif log is None:
+            self.access_log = AccessLog(settings.file, settings.queue)
+        else:
+            log.reopen(settings.file, settings.queue)
 
     async def _listen(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -171,11 +209,26 @@ class Worker:
             fiber.sweep(now)
         for client in [c for c in self._clients if c.abort_at <= now]:
             client.abort()
-        self._pools.sweep(now)
+        self._upstreams.tick(now)
+        for event in self._upstreams.changes(self._index):
+            log_line(
+                "warning" if event.after == "open" else "info",
+                "breaker",
+                route=event.route,
+                upstream=event.upstream,
+                purpose=event.purpose,
+                before=event.before,
+                after=event.after,
+                why=event.why,
+                mode=event.mode,
+            )
+            if self._supervisor is not None:
+                self._supervisor.send(event)
 
     async def _report(self, supervisor: ipc.Channel[Any]) -> None:
         while True:
             await asyncio.sleep(STATS_SECONDS)
+            logs.tell()
             supervisor.send(self._figures())
 
     def _figures(self) -> WorkerStats:
@@ -191,6 +244,9 @@ class Worker:
             routes={name: stats.snapshot() for name, stats in self._stats.items()},
             refused=self.refused,
             ambiguous=self.ambiguous,
+            breakers=self._upstreams.breaker_figures(monotonic()),
+            upstreams=self._upstreams.figures(),
+            access_log_dropped=self._access_log_dropped + (self.access_log.dropped if self.access_log else 0),
         )
 
     async def _keep_comparator(self) -> None:
@@ -212,7 +268,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C is for the supervisor, which drains us
             loop.add_signal_handler(number, lambda: None)
-        supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Drain)
+        supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Endpoints | Drain)
+        self._supervisor = supervisor
         supervisor.send(Hello("worker", self._index, os.getpid()))
         tasks: list[asyncio.Task[None]] = []
         while True:
@@ -221,6 +278,10 @@ class Worker:
                 return 1
             if isinstance(message, Drain):
                 break
+            if isinstance(message, Endpoints):
+                self._endpoints = message
+                self._upstreams.tell(message, monotonic())
+                continue
             await self._apply(message)
             supervisor.send(Ready(message.generation))
             if not tasks:
@@ -253,6 +314,8 @@ class Worker:
                     client.abort()
         if self._comparator is not None:
             await self._comparator.flush(1.0)
+        if self.access_log is not None:
+            await asyncio.to_thread(self.access_log.close, ACCESS_LOG_SECONDS)
 
 
 def main() -> None:

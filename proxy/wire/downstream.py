@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import httptools
 
 from proxy.core import gate
+from proxy.core.fields import shape_of, shapes
 from proxy.core.request import Request
 from proxy.errors import ExchangeError, FailureKind
 from proxy.wire.body import Body, BodyError, ChunkedBody, LengthBody
 from proxy.wire.fiber import NEVER, Fiber
+from proxy.wire.head import Collector, FieldList
 from proxy.wire.outbox import Outbox, Sender
 
 if TYPE_CHECKING:
@@ -33,24 +36,16 @@ READ_MARK_BYTES = 256 * 1024
 CLOSE_SECONDS = 60.0
 """How long a closed connection may take to swallow what was written before."""
 
-_SPACE = 0x20
+_SPACE, _TAB = 0x20, 0x09
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class _HeadParser:
-    """Collects what llhttp finds in one request head."""
-
-    __slots__ = ("fields", "target")
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.target = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
+def _repeating(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a complete request head that repeats a name; llhttp has accepted it before."""
+    collector = FieldList()
+    with suppress(httptools.HttpParserUpgrade):
+        httptools.HttpRequestParser(collector).feed_data(raw)
+    return collector.fields
 
 
 class ClientConnection(Sender, asyncio.Protocol):
@@ -67,9 +62,12 @@ class ClientConnection(Sender, asyncio.Protocol):
         "abort_at",
         "body",
         "eof",
+        "eof_at",
         "fiber",
         "forwarded",
         "peer",
+        "served",
+        "serving",
         "tunnel",
         "writable",
     )
@@ -91,10 +89,13 @@ class ClientConnection(Sender, asyncio.Protocol):
         self.abort_at = NEVER  # monotonic; when a closing connection is cut
         self.writable = True
         self.eof = False
+        self.eof_at = 0.0  # monotonic; when the client sent its last byte
+        self.serving = False  # a request is under way
+        self.served = False  # a request has been answered
         self._buffer = b""
         self._scanned = 0
         self._parser: httptools.HttpRequestParser | None = None
-        self._parsing: _HeadParser | None = None
+        self._parsing: Collector | None = None
         self._paused = False
 
     # -- callbacks ----------------------------------------------------------------------------------------------
@@ -121,6 +122,7 @@ class ClientConnection(Sender, asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will send no more; it may still read (half-close), so the answer is finished first."""
         self.eof = True
+        self.eof_at = monotonic()
         if self.tunnel is not None:
             self.tunnel.client_ended()
         self.fiber.wake()
@@ -168,7 +170,7 @@ class ClientConnection(Sender, asyncio.Protocol):
                 buffer = self._skip_empty_line(buffer)
                 if not buffer:
                     return None
-            parsing = _HeadParser()
+            parsing = Collector()
             parser = httptools.HttpRequestParser(parsing)
         size = len(buffer)
         if scanned == size:
@@ -199,10 +201,16 @@ class ClientConnection(Sender, asyncio.Protocol):
             self._read_on()
         if scanned:
             self._parser, self._parsing, self._scanned = None, None, 0
-        fields, target = parsing.fields, parsing.target
+        found, urls = parsing.found, parsing.urls
+        target = urls[0] if len(urls) == 1 else b"".join(urls)
+        if parsing.whole(raw):
+            fields = list(found.items())
+            shape = shapes.get(names := tuple(found)) or shape_of(names)
+        else:
+            fields, shape = _repeating(raw), None
         if len(fields) > max_fields:
             raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
-        tidy = not (b" \r\n" in raw or b"\t" in raw)
+        tidy = raw.find(b" \r\n") < 0 and _TAB not in raw
         if not tidy:
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]
         method: bytes = parser.get_method()
@@ -211,7 +219,7 @@ class ClientConnection(Sender, asyncio.Protocol):
         if not (raw.startswith(b" HTTP/1.1\r\n", at + len(target)) and target.startswith(b"/")):
             tidy = False
             version = parser.get_http_version()
-        request = gate.admit(method.decode(), version, target, fields, instance=instance)
+        request = gate.admit(method.decode(), version, target, fields, shape, instance=instance)
         request.raw = raw
         request.tidy = tidy
         if length := request.length:

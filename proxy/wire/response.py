@@ -1,29 +1,6 @@
-"""The head of an answer, as it is read off the wire.
-
-Law: what llhttp (strict) accepts is kept as it came; fields that mean something to an intermediary are set apart while
-they are read, so that nobody has to look through all of them again.
-"""
+"""The head of an answer, as it is read off the wire."""
 
 from __future__ import annotations
-
-from proxy.core.fields import classify, known
-
-
-class HeadParser:
-    """Collects what llhttp finds in one answer's head."""
-
-    __slots__ = ("fields", "special")
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.special: list[tuple[int, tuple[bytes, bytes]]] = []  # the fields of any Kind, with it
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        field = (name, value)
-        self.fields.append(field)
-        kind = (known.get(name) or classify(name))[1]
-        if kind:
-            self.special.append((kind, field))
 
 
 class ResponseHead:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httptools
@@ -19,15 +20,19 @@ from proxy.core.fields import (
     Kind,
     classify,
     connection_tokens,
+    shape_of,
+    shapes,
 )
 from proxy.core.gate import CHUNKED
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.body import Body, BodyError, ChunkedBody, CloseBody, LengthBody
 from proxy.wire.downstream import READ_MARK_BYTES
+from proxy.wire.head import Collector, FieldList
 from proxy.wire.outbox import Sender
-from proxy.wire.response import HeadParser, ResponseHead
+from proxy.wire.response import ResponseHead
 
 if TYPE_CHECKING:
+    from proxy.messages import Fields
     from proxy.wire.fiber import Fiber
     from proxy.wire.pool import Pool
     from proxy.wire.tunnel import Tunnel
@@ -42,6 +47,18 @@ RESCUE_BYTES = 64 * 1024
 _TRANSFER, _CONNECTION, _LENGTH = Kind.TRANSFER, Kind.CONNECTION, Kind.LENGTH
 _INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_BODY = (204, 304)
+
+
+def _repeating(raw: bytes) -> tuple[Fields, list[tuple[int, tuple[bytes, bytes]]], int]:
+    """(fields, those of any kind, all kinds) of a complete head that repeats a name; llhttp has accepted it before."""
+    collector = FieldList()
+    with suppress(httptools.HttpParserUpgrade):
+        httptools.HttpResponseParser(collector).feed_data(raw)
+    special = [(kind, field) for field in collector.fields if (kind := classify(field[0])[1])]
+    kinds = 0
+    for kind, _ in special:
+        kinds |= kind
+    return collector.fields, special, kinds
 
 
 class UpstreamConnection(Sender, asyncio.Protocol):
@@ -81,7 +98,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self.heard = False  # any byte of the current answer came
         self.interims = 0
         self._parser: httptools.HttpResponseParser | None = None
-        self._parsing: HeadParser | None = None
+        self._parsing: Collector | None = None
         self._scanned = 0
         self._reusable = False
         self.unfinished = False  # the request has not been sent whole: what comes next would be read as its rest
@@ -198,7 +215,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
             return None
         parser, parsing = self._parser, self._parsing
         if parser is None or parsing is None:
-            parsing = self._parsing = HeadParser()
+            parsing = self._parsing = Collector()
             parser = self._parser = httptools.HttpResponseParser(parsing)
         scanned = self._scanned
         end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > 3 else 0)
@@ -221,19 +238,24 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         return self._head(parser, parsing, raw, method)
 
     def _head(  # noqa: C901 - one pass over the fields, on the path of every answer
-        self, parser: httptools.HttpResponseParser, parsing: HeadParser, raw: bytes, method: str
+        self, parser: httptools.HttpResponseParser, parsing: Collector, raw: bytes, method: str
     ) -> ResponseHead:
-        fields = parsing.fields
+        found = parsing.found
+        if parsing.whole(raw):
+            fields = list(found.items())
+            shape = shapes.get(names := tuple(found)) or shape_of(names)
+            kinds = shape.kinds
+            special = [(kind, (name, found[name])) for kind, name in shape.telling]
+        else:
+            fields, special, kinds = _repeating(raw)
         status: int = parser.get_status_code()
         keep = raw.startswith(b"HTTP/1.1 ")
         if status < 100 or len(fields) > MAX_FIELDS or not (keep or raw.startswith(b"HTTP/1.0 ")):
             raise self._invalid("version, status or number of fields")
-        kinds = 0
         length: int | None = None
         hidden: list[tuple[bytes, bytes]] = []
         named: set[bytes] = set()
-        for kind, field in parsing.special:
-            kinds |= kind
+        for kind, field in special:
             if kind == _LENGTH:
                 length = int(field[1])  # llhttp has checked the digits
             elif kind & TO_CLIENT_DROPPED:
@@ -311,6 +333,11 @@ class UpstreamConnection(Sender, asyncio.Protocol):
     def body_done(self) -> bool:
         """The answer has been taken whole."""
         return not self._whole if self.body is None else self.body.done
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the answer that came and were not taken."""
+        return len(self._buffer)
 
     @property
     def ended(self) -> bool:

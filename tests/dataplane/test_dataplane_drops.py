@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import Act, Upstream, Worker, chunked, free_port, migration, ok, reset, running
+from harness import NO_BREAKER, Act, Upstream, Worker, chunked, free_port, migration, ok, reset, running
 from shadows import mine, settled, sides
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -152,6 +152,7 @@ async def test_every_sampled_request_ends_in_one_place_whatever_happens(worker: 
     more: dict[str, Any] = {
         "shadow": {"timeout": "300ms", "max_in_flight": 10, "max_body": "50KiB"},
         "timeouts": {"first_byte": "300ms", "total": "800ms"},
+        "breaker": NO_BREAKER,
     }
 
     async def visit(n: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from harness import Act, Upstream, Worker, migration, ok, until
+from harness import NO_BREAKER, Act, Upstream, Worker, migration, ok, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +33,7 @@ async def test_a_connection_with_half_a_request_on_it_is_never_used_again(worker
 async def test_a_failure_that_is_broken_itself_still_falls_back_and_leaves_nothing_open(worker: Worker) -> None:
     broken = Act(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     async with Upstream() as legacy, Upstream(broken) as candidate:
-        await worker.apply(migration(legacy, candidate, "broken", "live", shadow={"sample": "0%"}))
+        await worker.apply(migration(legacy, candidate, "broken", "live", breaker=NO_BREAKER, shadow={"sample": "0%"}))
         for _ in range(20):
             assert (await worker.ask()).status == 200
         assert (await worker.route("broken")).fallbacks == {"5xx": 20}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faults import endless, huge
-from harness import Act, Message, Upstream, Worker, chunked, free_port, migration, ok, until
+from harness import NO_BREAKER, Act, Message, Upstream, Worker, chunked, free_port, migration, ok, until
 from scripted import Raw
 from shadows import mine, settled, sides, total
 
@@ -264,7 +264,7 @@ async def test_an_answer_over_the_cap_is_truncated_in_the_pair_and_whole_for_the
 async def test_f11_a_silent_candidate_costs_the_client_nothing_and_is_bounded(worker: Worker) -> None:
     legacy, candidate = sides(None, Act(then="hang"))
     async with legacy, candidate:
-        more = {"shadow": {"timeout": "3s", "max_in_flight": 5}}
+        more = {"shadow": {"timeout": "3s", "max_in_flight": 5}, "breaker": NO_BREAKER}
         await worker.apply(migration(legacy, candidate, "black-hole", "shadow", **more))
         async with await worker.connect() as client:
             begun = time.monotonic()

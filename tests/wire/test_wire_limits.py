@@ -93,9 +93,7 @@ async def test_a_refused_upload_of_megabytes_still_hears_413(worker: Worker) -> 
 async def test_connections_above_the_cap_get_503_and_places_are_given_back(worker: Worker) -> None:
     async with Upstream() as legacy, running(plain(legacy, limits={"connections": 3})) as small:
         clients = [await small.connect() for _ in range(3)]
-        for client in clients:
-            client.get()
-            assert (await client.answer()).status == 200
+        await asyncio.sleep(0.05)
         for _ in range(5):
             async with await small.connect() as extra:
                 answer = await extra.answer()
@@ -110,6 +108,23 @@ async def test_connections_above_the_cap_get_503_and_places_are_given_back(worke
         assert stats.connections == 2
         for client in clients:
             await client.close()
+
+
+async def test_at_the_cap_an_idle_connection_makes_room_for_one_with_a_request(worker: Worker) -> None:
+    async with Upstream() as legacy, running(plain(legacy, limits={"connections": 2})) as small:
+        busy, idle = await small.connect(), await small.connect()
+        busy.send(b"GET / HTTP/1.1\r\nHost:")  # in the middle of its head
+        idle.get()
+        assert (await idle.answer()).status == 200
+        async with await small.connect() as extra:
+            extra.get()
+            assert (await extra.answer()).status == 200
+        assert await idle.rest() == b""
+        busy.send(b" x\r\n\r\n")
+        assert (await busy.answer()).status == 200
+        assert (await small.stats()).refused == {"idle-closed": 1}
+        await busy.close()
+        await idle.close()
 
 
 # -- clocks -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,309 @@
+"""Steps 4 to 6 of a request's life when upstreams fail: tries, retries, breakers, bulkheads, drills, fallback.
+
+Law: every try passes, in this order, the breaker, the bulkhead and the choice of an endpoint, and settles all three
+exactly once, whatever happens. What the upstream may have seen decides what may follow (:class:`proxy.errors.Seen`),
+and the request's one deadline bounds all of it. Nothing here looks at the configuration: policies, breakers and clocks
+stand on the :class:`~proxy.dataplane.upstreams.Way`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from random import random
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from proxy.config.model import SAFE_METHODS
+from proxy.core.deadline import fallback_reserve, try_deadline
+from proxy.core.retry import parse_retry_after
+from proxy.dataplane.forward import ask, continue_answer, sleep, start_answer, tunnel
+from proxy.dataplane.stats import count
+from proxy.errors import CONSEQUENCES, ExchangeError, FailureKind, Party, Seen
+from proxy.telemetry.logs import log_line
+
+if TYPE_CHECKING:
+    from proxy.config.model import Drill
+    from proxy.core.endpoints import EndpointState
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.upstreams import Way
+    from proxy.wire.response import ResponseHead
+    from proxy.wire.upstream import UpstreamConnection
+
+_BAD_STATUS = FailureKind.BAD_STATUS.value
+
+
+async def answer_with_fallback(exchange: Exchange, candidate: Way, legacy: Way) -> None:
+    """The candidate answers; legacy does (step 5) if the candidate fails and what it may have seen allows it."""
+    clocks, last_resort = candidate.timeouts, legacy.timeouts
+    exchange.total = clocks.total
+    reserve = fallback_reserve(clocks.total, last_resort.connect, last_resort.first_byte)
+    try:
+        await answer(exchange, candidate, b"", reserve)
+    except ExchangeError as failure:
+        reason = CONSEQUENCES[failure.kind].fallback
+        if not may_fall_back(exchange, reason, failure.seen):
+            raise
+        exchange.falls_back(candidate.name, reason, failure)
+        await answer(exchange, legacy, b"X-Banyan-Fallback: %b\r\n" % reason.encode(), 0.0)
+
+
+def may_fall_back(exchange: Exchange, reason: str, seen: Seen) -> bool:
+    """Whether legacy may answer instead."""
+    decision = exchange.decision
+    plan = decision.plan
+    return (
+        plan is not None
+        and decision.fallback
+        and exchange.fallback == ""
+        and reason in plan.fallback_reasons
+        and (seen is Seen.NOT_SENT or (seen is Seen.MAYBE_SEEN and decision.replayable))
+        and not exchange.answering
+        and exchange.body_at_hand
+        and not exchange.client.lost
+    )
+
+
+async def answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> None:
+    """One upstream answers, with as many tries as its policy allows. Raises the last failure.
+
+    ``mark`` are header lines for this upstream alone; ``reserve`` are seconds of the deadline to be left.
+    """
+    if not exchange.total:
+        exchange.total = way.timeouts.total
+    if exchange.body is None:
+        exchange.begin_deadline(exchange.started)
+    drill = exchange.drill
+    if drill is not None and not mark:
+        await _rehearse(exchange, way, drill, reserve)
+    if way.policy is None:
+        await _try(exchange, way, mark, reserve, None)
+        return
+    tries = Tries(exchange, way, reserve)
+    while True:
+        try:
+            await _try(exchange, way, mark, reserve, tries)
+        except ExchangeError as failure:
+            if not (tries.granted or tries.wanted(failure.kind, failure.seen)):
+                raise
+        else:
+            return
+        finally:
+            tries.settle()
+        await tries.pause()
+
+
+class Tries:
+    """The tries of one request on one upstream that has a retry policy."""
+
+    __slots__ = ("_exchange", "_holds", "_pause", "_reserve", "_way", "_why", "avoid", "granted", "number")
+
+    def __init__(self, exchange: Exchange, way: Way, reserve: float) -> None:
+        self._exchange = exchange
+        self._way = way
+        self._reserve = reserve
+        self._holds = False  # a place in the budget
+        self._pause = 0.0
+        self._why = ""
+        self.number = 0  # retries so far
+        self.avoid: EndpointState | None = None
+        self.granted = False  # the next try has been decided on
+
+    def wanted(self, kind: FailureKind, seen: Seen, status: int = 0, retry_after: float | None = None) -> bool:
+        """Whether there is to be another try; takes a place in the budget if so."""
+        exchange, way = self._exchange, self._way
+        policy, upstream = way.policy, way.upstream
+        if policy is None or upstream.budget is None or self.number >= policy.attempts:
+            return False
+        if exchange.answering or not exchange.body_at_hand or exchange.client.lost or exchange.draining:
+            return False
+        request = exchange.request
+        why = policy.reason(
+            kind,
+            seen,
+            status,
+            safe=request.method in SAFE_METHODS,
+            idempotency_key=b"idempotency-key" in request.lower,
+        )
+        if not why:
+            return False
+        pause = policy.pause(self.number, retry_after, random)
+        if monotonic() + pause >= exchange.total_at - self._reserve:
+            return False  # there would be no time left for it
+        budget = upstream.budget
+        if not budget.take(upstream.bulkhead.in_flight - budget.in_flight):
+            return False
+        self.granted = True
+        self._why, self._pause = why, pause
+        return True
+
+    def settle(self) -> None:
+        """A try is over: a retry gives its place in the budget back."""
+        if self._holds:
+            self._holds = False
+            budget = self._way.upstream.budget
+            if budget is not None:
+                budget.give()
+        if self.granted:
+            self.granted, self._holds = False, True
+
+    async def pause(self) -> None:
+        """Wait before the next try, and count it. Raises :class:`ExchangeError` if the client leaves meanwhile."""
+        exchange = self._exchange
+        try:
+            await sleep(exchange, self._pause)
+        except BaseException:
+            self.settle()
+            raise
+        self.number += 1
+        exchange.why = "retry"
+        count(exchange.stats.counters.retries, self._why)
+
+
+async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
+    exchange: Exchange, way: Way, mark: bytes, reserve: float, tries: Tries | None
+) -> None:
+    """One try: through breaker and bulkhead to an endpoint, and its answer to the client."""
+    begun = monotonic()
+    breaker, upstream, permit = way.breaker, way.upstream, 0
+    if breaker is not None and not (permit := breaker.admit(begun, random)):
+        exchange.note(way, None, begun, "breaker-open")
+        raise ExchangeError(
+            FailureKind.BREAKER_OPEN, Seen.NOT_SENT, breaker.state, retry_after=breaker.open_seconds(begun)
+        )
+    bulkhead = upstream.bulkhead
+    ok: bool | None = None  # what this try says about the upstream
+    endpoint: EndpointState | None = None
+    placed = bulkhead.enter()
+    try:
+        if not placed:
+            await _queue(exchange, way, try_deadline(begun, exchange.total_at - reserve, way.timeouts.per_try))
+            placed = True
+        endpoint = upstream.endpoints.pick(
+            begun, random, key=exchange.decision.user, avoid=None if tries is None else tries.avoid
+        )
+        if endpoint is None:
+            raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
+        endpoint.in_flight += 1
+        connection, head = await ask(exchange, way.timeouts, upstream.pool(endpoint), mark, reserve, begun)
+        first_byte = monotonic() - begun
+        status = head.status
+        if status < 400:
+            ok, outcome = True, "ok"
+        else:
+            ok, outcome = (False, _BAD_STATUS) if status >= 500 else (True, "ok")
+            if _given_up(exchange, head, tries):
+                exchange.stats.answered(way.name, outcome, first_byte)
+                with suppress(ExchangeError):  # broken or not, it is not passed on
+                    connection.take_body()  # a short one is at hand, and the connection stays usable
+                connection.release()
+                exchange.note(way, endpoint, begun, status)
+                raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
+        if upstream.adaptive is not None:
+            upstream.adaptive.observe(first_byte, bulkhead.in_flight)
+        try:
+            # 6. relay
+            if status == 101:
+                placed = False
+                bulkhead.leave()  # a tunnel may stay for days
+                exchange.shadow_dropped("upgrade")
+                await tunnel(exchange, connection, head, way.timeouts.tunnel_idle)
+            elif exchange.drill is not None and exchange.drill.bandwidth and not mark:
+                await _relay_slowly(exchange, connection, head, way, exchange.drill.bandwidth)
+            elif not start_answer(exchange, connection, head):
+                if permit and breaker is not None and breaker.state != "closed":
+                    breaker.settle(permit, ok, monotonic(), random)  # a stream must not keep a probe's place
+                    permit = 0
+                await continue_answer(exchange, connection, way.timeouts.idle)
+        except BaseException:
+            connection.discard()
+            raise
+        exchange.stats.answered(way.name, outcome, first_byte)
+        if exchange.tries is not None:
+            exchange.note(way, endpoint, begun, status if outcome == _BAD_STATUS else outcome)
+    except ExchangeError as failure:
+        kind = failure.kind
+        if CONSEQUENCES[kind].party is Party.UPSTREAM and kind is not FailureKind.BAD_STATUS:
+            ok = False
+            exchange.stats.failed(way.name, kind.value)
+        if tries is not None:
+            tries.avoid = endpoint
+        if kind is not FailureKind.BAD_STATUS:
+            exchange.note(way, endpoint, begun, kind.value)
+        raise
+    finally:
+        if placed:
+            bulkhead.leave()
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+            if ok is False:
+                if upstream.endpoints.failed(endpoint, monotonic()):
+                    log_line("warning", "endpoint-ejected", upstream=way.name, endpoint=endpoint.url)
+            elif ok and endpoint.consecutive_failures:
+                upstream.endpoints.succeeded(endpoint)
+        if permit and breaker is not None:
+            breaker.settle(permit, ok, begun if ok else monotonic(), random)
+
+
+def _given_up(exchange: Exchange, head: ResponseHead, tries: Tries | None) -> bool:
+    """Whether an answer with this status is not passed on, because another try or legacy follows."""
+    if tries is not None:
+        wait = next((value for name, value in head.fields if name.lower() == b"retry-after"), None)
+        after = None if wait is None else parse_retry_after(wait, time())
+        if tries.wanted(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, head.status, after):
+            return True
+    return head.status >= 500 and may_fall_back(exchange, "5xx", Seen.MAYBE_SEEN)
+
+
+async def _queue(exchange: Exchange, way: Way, ends: float) -> None:
+    """Wait for a place in the bulkhead. Raises :class:`ExchangeError` OVERFLOW, not sent."""
+    fiber, bulkhead = exchange.client.fiber, way.upstream.bulkhead
+    settings = way.upstream.settings.bulkhead
+    by = min(monotonic() + settings.queue_timeout, ends)
+    loop = asyncio.get_running_loop()
+    # not at once: who leaves would run the next one on its own stack, and that one the next
+    waiter = bulkhead.wait(lambda: loop.call_soon(fiber.wake))
+    if waiter is None:
+        raise ExchangeError(FailureKind.OVERFLOW, Seen.NOT_SENT, "the queue is full")
+    timer = loop.call_later(max(0.0, by - monotonic()), fiber.wake)
+    try:
+        while not waiter.granted:
+            if exchange.client.lost:
+                raise ExchangeError(FailureKind.CLIENT_LEFT)
+            if monotonic() >= by:
+                bulkhead.overflows += 1
+                raise ExchangeError(FailureKind.OVERFLOW, Seen.NOT_SENT, "no place in time")
+            await fiber.park()
+    except BaseException:
+        bulkhead.give_up(waiter)
+        raise
+    finally:
+        timer.cancel()
+
+
+async def _rehearse(exchange: Exchange, way: Way, drill: Drill, reserve: float) -> None:
+    """A drill: fail as the candidate would, before it is asked."""
+    begun = monotonic()
+    if drill.delay:
+        clocks = way.timeouts
+        by = min(begun + clocks.first_byte, try_deadline(begun, exchange.total_at - reserve, clocks.per_try))
+        if begun + drill.delay >= by:
+            await sleep(exchange, max(0.0, by - begun))
+            exchange.note(way, None, begun, "first-byte-timeout")
+            raise ExchangeError(FailureKind.FIRST_BYTE_TIMEOUT, Seen.MAYBE_SEEN, "drill")
+        await sleep(exchange, drill.delay)
+    if drill.reset:
+        exchange.note(way, None, begun, "reset")
+        raise ExchangeError(FailureKind.RESET, Seen.MAYBE_SEEN, "drill")
+    if drill.abort is not None:
+        exchange.note(way, None, begun, drill.abort)
+        raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, "drill", status=drill.abort)
+
+
+async def _relay_slowly(
+    exchange: Exchange, connection: UpstreamConnection, head: ResponseHead, way: Way, bandwidth: int
+) -> None:
+    """A drill: pass the answer on at so many bytes per second."""
+    await sleep(exchange, connection.waiting / bandwidth)
+    if not start_answer(exchange, connection, head):
+        await continue_answer(exchange, connection, way.timeouts.idle, bandwidth)
