@@ -121,7 +121,7 @@ class Checker:
         self._told = told
         self._places = asyncio.Semaphore(MAX_CHECKS)
         self._all_bad_at: float | None = None  # since when all are unhealthy, monotonic
-        self._told_at = 0.0
+        self._told_at = -TELL_SECONDS
 
     def follow(self, urls: Iterable[str], before: Checker | None = None) -> None:
         """Check these from now on and no others; a new one is healthy, or as ``before`` (another checker) knew it."""
@@ -186,7 +186,7 @@ class Checker:
         now = monotonic()
         if self._all_bad_at is None:
             self._all_bad_at = now
-        elif now - self._told_at < TELL_SECONDS:
+        if now - self._told_at < TELL_SECONDS:
             return
         self._told_at = now
         log_line(

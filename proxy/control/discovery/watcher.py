@@ -1,9 +1,9 @@
 """One upstream's source, watched for as long as the configuration names it.
 
 Law: the last good answer is kept, however long the source is lost, and the loss is never silent: it stands in the
-status with its reason and its age, and in the log with one line when it begins, one a minute while it lasts, and one
-when it ends. A lost source is asked again after a pause that doubles and is shortened by chance, so that all Banyans of
-a deployment do not come back to it in one moment.
+status with its reason and its age, and in the log with a line at most once a minute (and one more when it is over). A
+lost source is asked again after a pause that doubles and is shortened by chance, so that all Banyans of a deployment do
+not come back to it in one moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RETRY_MAX_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A source that held so long begins with the shortest pause again; one that answers and fails at once does not."""
 TELL_SECONDS = 60.0
-"""Between two lines about one loss."""
+"""Between two lines about losses of one source, however often it comes and goes."""
 MAX_ENDPOINTS = 1000
 """Of one upstream; what goes beyond (in the order of their URLs) is left out, and the status says so."""
 
@@ -49,7 +49,8 @@ class Watcher:
         self._upstream = upstream
         self._source = source
         self._told = told
-        self._told_at = 0.0
+        self._loss_told_at = -TELL_SECONDS
+        self._loss_told = False  # the present loss stands in the log
         self._task = spawn(self._run(), f"discovery of {upstream}")
 
     def stop(self) -> None:
@@ -77,11 +78,12 @@ class Watcher:
     def _answered(self, answer: Answer) -> None:
         now = monotonic()
         if self.lost_at is not None:
-            log_line(
-                "info", "discovery-back", upstream=self._upstream, source=self.name, endpoints=len(answer),
-                lost_seconds=round(now - self.lost_at, 1),
-            )  # fmt: skip
-            self.lost_at = None
+            if self._loss_told:
+                log_line(
+                    "info", "discovery-back", upstream=self._upstream, source=self.name, endpoints=len(answer),
+                    lost_seconds=round(now - self.lost_at, 1),
+                )  # fmt: skip
+            self.lost_at, self._loss_told = None, False
         self.answered_at = now
         self.left_out = max(0, len(answer) - MAX_ENDPOINTS)
         answer = {
@@ -104,9 +106,9 @@ class Watcher:
         self.error = error
         if self.lost_at is None:
             self.lost_at = now
-        elif now - self._told_at < TELL_SECONDS:
+        if now - self._loss_told_at < TELL_SECONDS:
             return
-        self._told_at = now
+        self._loss_told_at, self._loss_told = now, True
         log_line(
             "error", "discovery-lost", upstream=self._upstream, source=self.name, why=error,
             lost_seconds=round(now - self.lost_at, 1),

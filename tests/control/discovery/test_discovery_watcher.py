@@ -109,6 +109,12 @@ async def test_a_loss_is_one_line_at_a_time(watched: Watched, lines: Lines, monk
     assert lines[1][1]["endpoints_kept"] is None
 
 
+async def test_a_source_that_comes_and_goes_is_not_told_each_time(watched: Watched, lines: Lines) -> None:
+    for _ in range(5):
+        await watched.source.say({"http://a:1": 1}, SourceLostError("gone"))
+    assert [event for event, _ in lines] == ["discovery-changed", "discovery-lost", "discovery-back"]
+
+
 async def test_an_end_and_a_bug_of_a_source_are_losses_too(watched: Watched, lines: Lines) -> None:
     await watched.source.say({"http://a:1": 1}, None)
     assert watched.watcher.error == "the source ended"
@@ -200,7 +206,7 @@ def test_the_url_of_an_endpoint(host: str, url: str) -> None:
     [("", 80), ("a b", 80), ("a/b", 80), ("u@a", 80), ("a\n", 80), ("-a", 80), ("a", 0), ("a", 65536), ("a?x", 80)],
 )
 def test_what_cannot_be_an_endpoint(host: str, port: int) -> None:
-    with pytest.raises(ValueError, match="neither|not a port"):
+    with pytest.raises(ValueError, match=r"neither|not a port"):
         endpoint_url("http", host, port)
 
 
