@@ -24,6 +24,7 @@ from proxy.core.decide import decide
 from proxy.core.drills import describe
 from proxy.core.fields import Kind
 from proxy.core.heads import client_head, upstream_head
+from proxy.core.identity import identify
 from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.prepare import answered_here, open_body, our_lines, trusted_lines
 from proxy.dataplane.resilience import answer, answer_with_fallback
@@ -258,6 +259,10 @@ class Exchange:
     def memory(self) -> ReplayMemory:
         """What all kept request bodies of the worker may take."""
         return self._worker.replay_memory
+
+    def user(self) -> str | None:
+        """Who asks, also where the decision did not need to know."""
+        return self.decision.user or identify(self.runtime.snapshot.identity, self.request)
 
     def begin_deadline(self, now: float) -> None:
         """The request has come whole; once only."""

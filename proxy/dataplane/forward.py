@@ -282,12 +282,14 @@ async def sleep(exchange: Exchange, seconds: float) -> None:
     """Pause. Raises :class:`ExchangeError` CLIENT_LEFT if the client leaves meanwhile."""
     fiber = exchange.client.fiber
     by = monotonic() + seconds
-    timer = asyncio.get_running_loop().call_later(seconds, fiber.wake)  # the sweep is too coarse for 25 ms
+    # The sweep is too coarse for 25 ms. The loop's clock is a millisecond coarse itself: a timer that rings too early
+    # leaves the rest to the sweep, so one is added.
+    timer = asyncio.get_running_loop().call_later(seconds + 0.001, fiber.wake)
     try:
         while monotonic() < by:
             if exchange.client.lost:
                 raise ExchangeError(FailureKind.CLIENT_LEFT)
-            await fiber.park()
+            await fiber.park(by)
     finally:
         timer.cancel()
 

@@ -180,7 +180,10 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             await _queue(exchange, way, try_deadline(begun, exchange.total_at - reserve, way.timeouts.per_try))
             placed = True
         endpoint = upstream.endpoints.pick(
-            begun, random, key=exchange.decision.user, avoid=None if tries is None else tries.avoid
+            begun,
+            random,
+            key=exchange.user() if upstream.by_identity else None,
+            avoid=None if tries is None else tries.avoid,
         )
         if endpoint is None:
             raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
@@ -265,7 +268,7 @@ async def _queue(exchange: Exchange, way: Way, ends: float) -> None:
     waiter = bulkhead.wait(lambda: loop.call_soon(fiber.wake))
     if waiter is None:
         raise ExchangeError(FailureKind.OVERFLOW, Seen.NOT_SENT, "the queue is full")
-    timer = loop.call_later(max(0.0, by - monotonic()), fiber.wake)
+    timer = loop.call_later(max(0.0, by - monotonic()) + 0.001, fiber.wake)
     try:
         while not waiter.granted:
             if exchange.client.lost:
@@ -273,7 +276,7 @@ async def _queue(exchange: Exchange, way: Way, ends: float) -> None:
             if monotonic() >= by:
                 bulkhead.overflows += 1
                 raise ExchangeError(FailureKind.OVERFLOW, Seen.NOT_SENT, "no place in time")
-            await fiber.park()
+            await fiber.park(by)
     except BaseException:
         bulkhead.give_up(waiter)
         raise

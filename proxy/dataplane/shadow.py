@@ -97,6 +97,7 @@ class Pairing:
         # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
         self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
         self._permit = permit
+        self._user = exchange.user() if way.upstream.by_identity else None
         self._way = way
         self._begun = monotonic()
         self.mine = Side(cap)
@@ -196,7 +197,7 @@ class Pairing:
         by = now + timeout
         connection: UpstreamConnection | None = None
         try:
-            endpoint = way.upstream.endpoints.pick(now, random, key=self._facts[1].user)
+            endpoint = way.upstream.endpoints.pick(now, random, key=self._user)
             if endpoint is None:
                 raise ExchangeError(FailureKind.NO_ENDPOINT)
             pool = way.upstream.shadow_pool(endpoint)

@@ -92,6 +92,11 @@ class UpstreamState:
             pool.max_idle = settings.max_idle
         self._list(now)
 
+    @property
+    def by_identity(self) -> bool:
+        """Which endpoint depends on who asks."""
+        return self.settings.balance == "hash"
+
     def tell(self, words: list[EndpointWord] | None, now: float) -> None:
         """The supervisor's word on the endpoints; None: it has none, so the file's hold."""
         if words != self._told:

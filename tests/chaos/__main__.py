@@ -64,15 +64,18 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     folder = Path(tempfile.mkdtemp(prefix="banyan-chaos-"))
     _say(f"chaos: seed {options.seed}, {options.seconds:g} s in {len(cycles)} cycles, {options.clients} clients")
-    keep = True
+    keep = options.keep
     try:
         summary = asyncio.run(_bounded(folder, cycles, options))
-        keep = options.keep or not summary.clean
+        keep |= not summary.clean
         print(render(summary))
         if not summary.clean:
             print(f"\nNOT CLEAN: CHAOS_SEED={options.seed} CHAOS_SECONDS={options.seconds:g} make chaos")
         return 0 if summary.clean else 1
-    except (SceneError, TimeoutError) as error:
+    except Exception as error:
+        keep = True
+        if not isinstance(error, SceneError | TimeoutError):
+            raise
         print(f"chaos: {str(error) or 'the run did not end in time'}", file=sys.stderr)
         return 1
     finally:

@@ -22,6 +22,8 @@ from proxy.store.difflog import DiffLog
 from proxy.store.sqlite import open_database
 
 JSON = "Content-Type: application/json"
+BUSY_SECONDS = 4.0
+"""What a busy machine takes, beside drain delay, grace and one second."""
 
 
 class Crowd:
@@ -169,7 +171,7 @@ def test_f46_sigterm_under_load_loses_no_request_and_no_pair(setup: Setup, backg
             time.sleep(0.01)
         seconds = time.monotonic() - begun
     assert banyan.stop() == 0
-    assert seconds < 0.6 + 3 + 1.5
+    assert seconds < 0.6 + 3 + 1 + BUSY_SECONDS
     assert unready
     assert crowd.served > before  # it served while it was taken out
     assert crowd.faults == []
@@ -198,7 +200,7 @@ def test_f47_an_endless_stream_and_a_stuck_shadow_do_not_hold_it_up(setup: Setup
         eventually(lambda: wire.open)
         begun = time.monotonic()
         assert banyan.stop() == 0
-        assert time.monotonic() - begun < 0.05 + 0.5 + 1 + 1  # the last one is for the machine
+        assert time.monotonic() - begun < 0.05 + 0.5 + 1 + BUSY_SECONDS
         with pytest.raises(http.client.IncompleteRead):
             stream.read()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
