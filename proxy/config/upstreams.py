@@ -200,8 +200,8 @@ class Health(Model):
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
-        if not re.fullmatch(r"/[\x21-\x7e]*", value):
-            raise ValueError("it must begin with a slash and hold no blanks; write other characters like %20")
+        if not re.fullmatch(r"/[\x21\x22\x24-\x7e]*", value):  # a fragment (#) is never sent
+            raise ValueError("it must begin with a slash and hold no blanks and no #; write such characters like %20")
         return value
 
 

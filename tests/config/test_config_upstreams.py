@@ -143,6 +143,7 @@ def test_a_faulty_reason_to_retry_is_one_fault_at_its_place(tmp_path: Path, reas
         ("health: {interval: 5s}", 13, "needs the key 'path'"),
         ("health: {path: healthz}", 20, "it must begin with a slash"),
         ("health: {path: /a b}", 20, "hold no blanks"),
+        ("health: {path: /a#b}", 20, "no #"),
         ("health: {path: /h, expect: [200, 700]}", 38, "'700' is no status; write it like 200 or 200-399"),
         ("health: {path: /h, expect: [399-200]}", 33, "is no status"),
         ("health: {path: /h, expect: [true]}", 33, "true or false is no status"),
