@@ -84,12 +84,18 @@ class Roster:
     async def prepare(self, configured: Mapping[str, Upstream]) -> None:
         """Begin what this configuration adds or changes, and tell the workers; end nothing yet.
 
-        Waits until every upstream has endpoints, at the latest FIRST_ANSWER_SECONDS.
+        Waits for the first answer of each new source whose upstream has no endpoint without it, at the latest
+        FIRST_ANSWER_SECONDS; one that was silent before is not waited for again.
         """
         self._preparing = True
+        before = {each.watcher for each in self.upstreams.values()}
         for name, config in configured.items():
             self._follow(name, config)
-        unknown = [each.watcher for each in self.upstreams.values() if each.watcher is not None and not each.weights]
+        unknown = [
+            each.watcher
+            for each in self.upstreams.values()
+            if each.watcher is not None and each.watcher not in before and not each.weights
+        ]
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_SECONDS):
                 for watcher in unknown:

@@ -143,6 +143,8 @@ async def test_without_any_endpoint_the_first_answer_is_waited_for_and_no_longer
     assert told.last == {"orders": {"http://a:1": (1, True)}}
     await told.reload(orders=found("o.test"), stock=found("silent.test"))
     assert told.last["stock"] == {}
+    async with asyncio.timeout(0.15):  # who was silent before holds up no further reload
+        await told.reload(orders=found("o.test", max_idle=1), stock=found("silent.test"))
 
 
 async def test_changes_of_one_moment_are_one_message(told: Told, world: World) -> None:
