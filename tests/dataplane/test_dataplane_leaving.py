@@ -51,6 +51,40 @@ async def test_f18_a_client_that_resets_before_the_answer_stops_the_upstream(wor
         assert await stopped(legacy) < SOON_SECONDS
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_f18_a_client_that_closes_before_the_answer_to_a_read_stops_the_upstream(
+    worker: Worker, method: str
+) -> None:
+    """By FIN alone, as every client does that loses patience."""
+    route = f"impatient-{method.lower()}"
+    async with Upstream() as legacy, Upstream(raw=waiting) as candidate:
+        await worker.apply(migration(legacy, candidate, route, "live", shadow={"sample": "0%"}))
+        client = await worker.connect()
+        client.get(method=method)
+        await until(lambda: candidate.open)
+        await client.close()
+        assert await stopped(candidate) < SOON_SECONDS
+        counters = await worker.route_when(route, lambda c: c.requests)
+        assert (counters.requests, counters.fallbacks) == ({f"{method} 499 candidate": 1}, {})
+        assert not legacy.connections  # nobody is left to be rescued
+
+
+async def test_f18_a_write_whose_client_closes_is_let_finish(worker: Worker) -> None:
+    """It has half happened: what it comes to is better known than not, and the connection stays usable."""
+    async with Upstream(Act(ok(), delay=1.2)) as legacy:
+        await worker.apply(plain(legacy))
+        client = await worker.connect()
+        client.get(method="POST", body=b"order")
+        await until(lambda: legacy.requests)
+        await client.close()
+        await asyncio.sleep(1.0)
+        assert legacy.open == 1
+        await asyncio.sleep(0.4)
+        legacy.reply = ok()
+        assert (await worker.ask()).status == 200
+        assert legacy.connections == 1
+
+
 @pytest.mark.parametrize("how", ["reset", "close"])
 async def test_f18_a_client_that_leaves_during_the_answer_stops_the_upstream(worker: Worker, how: str) -> None:
     async with Upstream(raw=ticking) as legacy:
