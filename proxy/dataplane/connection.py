@@ -37,12 +37,12 @@ async def serve(client: ClientConnection, worker: Worker) -> None:
 
 
 async def _serve(client: ClientConnection, worker: Worker) -> None:
-    first = True
+    first, now = True, monotonic()
     while True:
         try:
             request = None
             clocks = worker.runtime.clocks
-            by = monotonic() + (clocks.head if first else clocks.keep_alive)
+            by = now + (clocks.head if first else clocks.keep_alive)
             if not (first or client.pending or client.eof or worker.closing):
                 # the way of every request but the first, without the coroutine
                 await client.fiber.park(by)
@@ -61,8 +61,7 @@ async def _serve(client: ClientConnection, worker: Worker) -> None:
         client.serving = True
         await exchange.run()
         client.serving = False
-        client.served = True
-        keep, first = exchange.keep, False
+        keep, now, first = exchange.keep, exchange.now, False
         linger = not client.body_done
         del exchange, request  # an idle connection holds nothing of its last request
         if not keep:

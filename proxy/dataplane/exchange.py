@@ -27,7 +27,7 @@ from proxy.core.heads import client_head, upstream_head
 from proxy.core.identity import identify
 from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.prepare import answered_here, open_body, our_lines, trusted_lines
-from proxy.dataplane.resilience import answer, answer_with_fallback
+from proxy.dataplane.resilience import answer, fall_back
 from proxy.dataplane.shadow import Pairing
 from proxy.dataplane.stats import count
 from proxy.errors import CONSEQUENCES, ExchangeError, FailureKind, Party, Seen
@@ -82,7 +82,7 @@ class Exchange:
         self.client = client
         self.runtime = runtime
         self.request = request
-        self.started = monotonic()
+        self.started = self.now = monotonic()  # now: when something last happened to it
         self.decision = runtime.snapshot.unrouted
         self.route = runtime.unrouted
         self.stats = runtime.unrouted.stats
@@ -123,10 +123,11 @@ class Exchange:
             else:
                 if route.drills is not None:
                     self.drill = route.drills.choose(request, decision.user, random)
-                if decision.fallback:
-                    await answer_with_fallback(self, candidate, route.legacy)
-                else:
-                    await answer(self, candidate, b"", 0.0)
+                try:
+                    await answer(self, candidate, b"", route.reserve if decision.fallback else 0.0)
+                except ExchangeError as failure:
+                    mark = fall_back(self, failure)
+                    await answer(self, route.legacy, mark, 0.0)
         except ExchangeError as failure:
             self._failed(failure)
         except Exception as error:  # noqa: BLE001 - a bug of ours must cost one request, not the connections beside it
@@ -148,6 +149,7 @@ class Exchange:
     def _failed(self, failure: ExchangeError) -> None:
         """Answer a failure if nothing was sent yet, else cut the client off."""
         kind = self._failure = failure.kind
+        self.now = monotonic()
         consequence = CONSEQUENCES[kind]
         self.keep = False
         if consequence.party is not Party.CLIENT:
@@ -185,14 +187,14 @@ class Exchange:
 
     def _settle(self) -> None:
         decision, stats = self.decision, self.stats
-        stats.request(self.request.method, self.status, self.arm, decision.reason, monotonic() - self.started)
+        stats.request(self.request.method, self.status, self.arm, decision.reason, self.now - self.started)
         if decision.plan is None and (decision.reason == "ambiguous-path" or self._failure is _AMBIGUOUS):
             self._worker.ambiguous += 1
         if self._shadow_wanted:
             self.shadow_dropped("client-left" if self.client.lost else "not-sent")
         if self.pairing is not None:
             try:
-                self.pairing.answered(self._failure)
+                self.pairing.answered(self._failure, self.now)
             except Exception as error:  # noqa: BLE001 - as above
                 self._shadow_bug(error)
         if self.body is not None:
@@ -216,7 +218,7 @@ class Exchange:
                 arm=self.arm,
                 reason=decision.reason,
                 generation=decision.generation,
-                seconds=monotonic() - self.started,
+                seconds=self.now - self.started,
                 bytes_sent=self.sent,
                 tries=self.tries,
                 cohort=decision.cohort or "",
@@ -269,9 +271,10 @@ class Exchange:
         if self.total_at == NEVER:
             self.total_at = now + self.total
 
-    def falls_back(self, candidate: str, reason: str, failure: ExchangeError) -> None:
-        """Step 5: from here on legacy answers."""
+    def falls_back(self, reason: str, failure: ExchangeError) -> None:
+        """From here on legacy answers."""
         self.fallback = reason
+        self.now = monotonic()
         self.why = "fallback"
         self.arm = "legacy"
         count(self.stats.counters.fallbacks, reason)
@@ -281,7 +284,7 @@ class Exchange:
             route=self.decision.route_id,
             reason=reason,
             failure=failure.kind.value,
-            upstream=candidate,
+            upstream=self.decision.plan.candidate if self.decision.plan else "",
             request_id=self.request_id,
         )
         self.shadow_dropped("fallback")
@@ -317,6 +320,7 @@ class Exchange:
 
     def received(self, now: float) -> None:
         """The request has been sent whole: its deadline begins, and the shadow."""
+        self.now = now
         self.begin_deadline(now)
         if self._shadow_wanted:
             self._shadow_wanted = False

@@ -54,7 +54,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
     """
     client, body = exchange.client, exchange.body
     fiber, per_try = client.fiber, timeouts.per_try
-    connection = pool.take(fiber)
+    connection = pool.take(fiber, begun)
     reused = connection is not None
     while True:
         if connection is None:
@@ -66,11 +66,13 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             head_bytes = marked(exchange.head, mark) if mark else exchange.head
             if body is None:
                 connection.write(head_bytes)
+                now = begun if reused else monotonic()
+                exchange.received(now)
             else:
                 await _send_body(exchange, connection, head_bytes, body, timeouts.idle)
-            now = monotonic()
-            if body is None or body.ended:
-                exchange.received(now)
+                now = monotonic()
+                if body.ended:
+                    exchange.received(now)
             by, late = now + timeouts.first_byte, FailureKind.FIRST_BYTE_TIMEOUT
             if per_try:
                 by = min(by, (begun if body is None else now) + per_try)
@@ -81,6 +83,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
                     head = connection.take_head(exchange.request.method)
                     if head is not None:
                         if head.status >= 200 or (head.status == 101 and exchange.request.upgrade):
+                            exchange.now = monotonic()
                             return connection, head
                         exchange.interim(head)
                         continue
@@ -208,7 +211,7 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
         exchange.client.write(data)
         exchange.client.write(piece)
     if done:
-        connection.release()
+        connection.release(exchange.now)
     return done
 
 
@@ -246,7 +249,8 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
         if exchange.ends_with_connection and failure.kind is not FailureKind.CLIENT_LEFT:
             client.abort(reset=True)  # only a reset tells an HTTP/1.0 client that this was not the end
         raise ExchangeError(failure.kind, Seen.ANSWER_STARTED, failure.detail) from None
-    connection.release()
+    exchange.now = monotonic()
+    connection.release(exchange.now)
 
 
 async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: float) -> bytes:
@@ -316,3 +320,4 @@ async def tunnel(exchange: Exchange, connection: UpstreamConnection, head: Respo
         await client.fiber.park(link.active + idle)
         if not link.over and monotonic() - link.active >= idle:
             link.close()
+    exchange.now = monotonic()

@@ -12,10 +12,10 @@ import asyncio
 from contextlib import suppress
 from random import random
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.config.model import SAFE_METHODS
-from proxy.core.deadline import fallback_reserve, try_deadline
+from proxy.core.deadline import try_deadline
 from proxy.core.retry import parse_retry_after
 from proxy.dataplane.forward import ask, continue_answer, sleep, start_answer, tunnel
 from proxy.dataplane.stats import count
@@ -23,6 +23,8 @@ from proxy.errors import CONSEQUENCES, ExchangeError, FailureKind, Party, Seen
 from proxy.telemetry.logs import log_line
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from proxy.config.model import Drill
     from proxy.core.endpoints import EndpointState
     from proxy.dataplane.exchange import Exchange
@@ -33,19 +35,16 @@ if TYPE_CHECKING:
 _BAD_STATUS = FailureKind.BAD_STATUS.value
 
 
-async def answer_with_fallback(exchange: Exchange, candidate: Way, legacy: Way) -> None:
-    """The candidate answers; legacy does (step 5) if the candidate fails and what it may have seen allows it."""
-    clocks, last_resort = candidate.timeouts, legacy.timeouts
-    exchange.total = clocks.total
-    reserve = fallback_reserve(clocks.total, last_resort.connect, last_resort.first_byte)
-    try:
-        await answer(exchange, candidate, b"", reserve)
-    except ExchangeError as failure:
-        reason = CONSEQUENCES[failure.kind].fallback
-        if not may_fall_back(exchange, reason, failure.seen):
-            raise
-        exchange.falls_back(candidate.name, reason, failure)
-        await answer(exchange, legacy, b"X-Banyan-Fallback: %b\r\n" % reason.encode(), 0.0)
+def fall_back(exchange: Exchange, failure: ExchangeError) -> bytes:
+    """Step 5: legacy is to answer for the candidate; returns the header line that tells it why.
+
+    Raises ``failure`` if legacy may not: what the candidate may have seen forbids it, or the route does.
+    """
+    reason = CONSEQUENCES[failure.kind].fallback
+    if not may_fall_back(exchange, reason, failure.seen):
+        raise failure
+    exchange.falls_back(reason, failure)
+    return b"X-Banyan-Fallback: %b\r\n" % reason.encode()
 
 
 def may_fall_back(exchange: Exchange, reason: str, seen: Seen) -> bool:
@@ -64,8 +63,8 @@ def may_fall_back(exchange: Exchange, reason: str, seen: Seen) -> bool:
     )
 
 
-async def answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> None:
-    """One upstream answers, with as many tries as its policy allows. Raises the last failure.
+def answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> Coroutine[Any, Any, None]:
+    """One upstream answers, with as many tries as its policy allows; to be awaited. Raises the last failure.
 
     ``mark`` are header lines for this upstream alone; ``reserve`` are seconds of the deadline to be left.
     """
@@ -73,12 +72,14 @@ async def answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> N
         exchange.total = way.timeouts.total
     if exchange.body is None:
         exchange.begin_deadline(exchange.started)
-    drill = exchange.drill
-    if drill is not None and not mark:
-        await _rehearse(exchange, way, drill, reserve)
-    if way.policy is None:
-        await _try(exchange, way, mark, reserve, None)
-        return
+    if way.policy is None and (exchange.drill is None or mark):
+        return _try(exchange, way, mark, reserve, None)  # nearly always; a coroutine of its own would only cost
+    return _answer(exchange, way, mark, reserve)
+
+
+async def _answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> None:
+    if exchange.drill is not None and not mark:
+        await _rehearse(exchange, way, exchange.drill, reserve)
     tries = Tries(exchange, way, reserve)
     while True:
         try:
@@ -152,6 +153,7 @@ class Tries:
         exchange = self._exchange
         try:
             await sleep(exchange, self._pause)
+            exchange.now = monotonic()
         except BaseException:
             self.settle()
             raise
@@ -164,7 +166,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
     exchange: Exchange, way: Way, mark: bytes, reserve: float, tries: Tries | None
 ) -> None:
     """One try: through breaker and bulkhead to an endpoint, and its answer to the client."""
-    begun = monotonic()
+    begun = exchange.now
     breaker, upstream, permit = way.breaker, way.upstream, 0
     if breaker is not None and not (permit := breaker.admit(begun, random)):
         exchange.note(way, None, begun, "breaker-open")
@@ -189,7 +191,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
         endpoint.in_flight += 1
         connection, head = await ask(exchange, way.timeouts, upstream.pool(endpoint), mark, reserve, begun)
-        first_byte = monotonic() - begun
+        first_byte = exchange.now - begun
         status = head.status
         if status < 400:
             ok, outcome = True, "ok"
@@ -199,7 +201,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 exchange.stats.answered(way.name, outcome, first_byte)
                 with suppress(ExchangeError):  # broken or not, it is not passed on
                     connection.take_body()  # a short one is at hand, and the connection stays usable
-                connection.release()
+                connection.release(exchange.now)
                 exchange.note(way, endpoint, begun, status)
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
         if upstream.adaptive is not None:
@@ -245,7 +247,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             elif ok and endpoint.consecutive_failures:
                 upstream.endpoints.succeeded(endpoint)
         if permit and breaker is not None:
-            breaker.settle(permit, ok, begun if ok else monotonic(), random)
+            breaker.settle(permit, ok, exchange.now if ok else monotonic(), random)
 
 
 def _given_up(exchange: Exchange, head: ResponseHead, tries: Tries | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from proxy.core.deadline import fallback_reserve
 from proxy.core.drills import drills_of
 from proxy.core.snapshot import NO_ROUTE_ID
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class RouteRuntime:
     """A route (or what no route names) with its figures and its ways to both sides."""
 
-    __slots__ = ("candidate", "drills", "legacy", "may_retry", "stats")
+    __slots__ = ("candidate", "drills", "legacy", "may_retry", "reserve", "stats")
 
     def __init__(
         self, route_id: str, plan: RoutePlan | None, settings: Settings, upstreams: Upstreams, stats: RouteStats
@@ -36,6 +37,12 @@ class RouteRuntime:
         if plan is not None and plan.candidate is not None:
             self.candidate = upstreams.way(route_id, plan.candidate, settings)
             self.drills = drills_of(plan.route, settings)
+        self.reserve = 0.0
+        """Seconds of a request's deadline that the candidate must leave for a fallback."""
+        if self.candidate is not None:
+            clocks = self.legacy.timeouts
+            total = self.candidate.timeouts.total
+            self.reserve = fallback_reserve(total, clocks.connect, clocks.first_byte)
         ways = (self.legacy, self.candidate)
         self.may_retry = any(way is not None and way.policy is not None for way in ways)
 

@@ -99,7 +99,7 @@ class Pairing:
         self._permit = permit
         self._user = exchange.user() if way.upstream.by_identity else None
         self._way = way
-        self._begun = monotonic()
+        self._begun = exchange.now
         self.mine = Side(cap)
         self.shadow = Side(cap)
         self._fiber = Fiber()
@@ -130,7 +130,7 @@ class Pairing:
             reason = "upgrade"
         elif not exchange.body_at_hand:
             reason = "body-too-large"
-        elif way.shadow_breaker is not None and not (permit := way.shadow_breaker.admit(monotonic(), random)):
+        elif way.shadow_breaker is not None and not (permit := way.shadow_breaker.admit(exchange.now, random)):
             reason = "breaker-open"
         if reason:
             stats.shadow_dropped(reason)
@@ -164,15 +164,15 @@ class Pairing:
         elif self.mine.truncated and self.mine.size > SPENT_BYTES:
             self._spend()
 
-    def answered(self, failure: FailureKind | None) -> None:
-        """The client's answer is over."""
+    def answered(self, failure: FailureKind | None, now: float) -> None:
+        """The client's answer is over since ``now`` (monotonic seconds)."""
         if self._closed:
             return
         if failure in (FailureKind.CLIENT_LEFT, FailureKind.WRITE_TIMEOUT, FailureKind.BODY_TIMEOUT):
             self.drop("client-left")
             return
         self._failure = "" if failure is None else failure.value
-        self.mine.seconds = monotonic() - self._begun
+        self.mine.seconds = now - self._begun
         self._answered = True
         if self._fiber.done:
             self._compare()
@@ -191,52 +191,51 @@ class Pairing:
     # -- the shadow's side ----------------------------------------------------------------------------------------
 
     async def _ask(self, method: str) -> None:
-        fiber, shadow, way = self._fiber, self.shadow, self._way
-        timeout = self._plan.route.shadow.timeout
-        now = monotonic()
-        by = now + timeout
+        way, timeout = self._way, self._plan.route.shadow.timeout
+        by = self._begun + timeout
         connection: UpstreamConnection | None = None
         try:
-            endpoint = way.upstream.endpoints.pick(now, random, key=self._user)
+            endpoint = way.upstream.endpoints.pick(self._begun, random, key=self._user)
             if endpoint is None:
                 raise ExchangeError(FailureKind.NO_ENDPOINT)
             pool = way.upstream.shadow_pool(endpoint)
-            for again in (True, False):
-                connection = pool.take(fiber) if again else None
-                reused = connection is not None
+            connection = pool.take(self._fiber, self._begun)
+            reused = connection is not None
+            while True:
                 if connection is None:
-                    connection = await pool.connect(fiber, min(way.timeouts.connect, timeout))
+                    connection = await pool.connect(self._fiber, min(way.timeouts.connect, timeout))
                 try:
                     await self._collect(connection, method, by)
                     break
                 except ExchangeError as failure:
                     connection.discard()
-                    stale = again and reused and failure.kind is FailureKind.RESET
+                    stale = reused and failure.kind is FailureKind.RESET
                     if not (stale and method in SAFE_METHODS):
                         raise
-            self._stats.shadowed(way.name, shadow.seconds)
+                connection, reused = None, False
+            self._stats.shadowed(way.name, self.shadow.seconds)
         except ExchangeError as failure:
             if connection is not None:
                 connection.discard()
-            shadow.seconds = monotonic() - self._begun
+            self.shadow.seconds = monotonic() - self._begun
             self._shadow_failure = failure.kind.value
 
     async def _collect(self, connection: UpstreamConnection, method: str, by: float) -> None:
         fiber, shadow = self._fiber, self.shadow
         connection.write(self._request)
         while True:
-            head = connection.take_head(method)
-            if head is not None:
-                if head.status >= 200:
-                    break
-                if head.status == 101:
-                    raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN)
-                continue
+            if connection.heard:
+                head = connection.take_head(method)
+                if head is not None:
+                    if head.status >= 200:
+                        break
+                    if head.status == 101:
+                        raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN)
+                    continue
             if connection.lost or connection.eof:
                 kind = FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
                 raise ExchangeError(kind, Seen.MAYBE_SEEN)
             await fiber.park(by, FailureKind.FIRST_BYTE_TIMEOUT)
-        shadow.seconds = monotonic() - self._begun
         shadow.head(head)
         while True:
             piece = connection.take_body()
@@ -249,7 +248,7 @@ class Pairing:
                     connection.discard()
                     break
             if connection.body_done:
-                connection.release()
+                connection.release(monotonic())
                 break
             if connection.ended:
                 raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED)
@@ -264,7 +263,7 @@ class Pairing:
             ok: bool | None = not self._shadow_failure and self.shadow.status < 500
             if self._closed:  # it was dropped, by no fault of the upstream's
                 ok = None
-            self._way.shadow_breaker.settle(self._permit, ok, monotonic(), random)
+            self._way.shadow_breaker.settle(self._permit, ok, self._begun + self.shadow.seconds, random)
         if error is not None:  # a bug of ours
             log_line("error", "shadow-internal-error", error=repr(error), route=self._plan.id)
             self._shadow_failure = FailureKind.INTERNAL.value

@@ -130,7 +130,7 @@ class Worker:
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, so that who has one now is served."""
         for client in islice(self._clients, ROOM_LOOKS):
-            if not client.serving and not client.pending and client.served:
+            if not client.serving and not client.pending:
                 client.close()
                 self._clients.discard(client)
                 count(self.refused, "idle-closed")

@@ -66,7 +66,6 @@ class ClientConnection(Sender, asyncio.Protocol):
         "fiber",
         "forwarded",
         "peer",
-        "served",
         "serving",
         "tunnel",
         "writable",
@@ -90,8 +89,7 @@ class ClientConnection(Sender, asyncio.Protocol):
         self.writable = True
         self.eof = False
         self.eof_at = 0.0  # monotonic; when the client sent its last byte
-        self.serving = False  # a request is under way
-        self.served = False  # a request has been answered
+        self.serving = True  # a request is under way, or the first has yet to come
         self._buffer = b""
         self._scanned = 0
         self._parser: httptools.HttpRequestParser | None = None

@@ -14,13 +14,23 @@ fiber whether it is late.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from proxy.errors import ExchangeError, FailureKind, Seen
 
 NEVER = float("inf")
+
+
+class _Pause(tuple[None, ...]):
+    """What a coroutine awaits: it is resumed once for each member. Shared, and iterated by CPython alone."""
+
+    __slots__ = ()
+    __await__ = tuple.__iter__
+
+
+_PARK = _Pause((None,))
+_GO_ON = _Pause(())
 
 
 class Fiber:
@@ -83,19 +93,17 @@ class Fiber:
         if self._coroutine is not None and not self.running:
             self._step(failure)
 
-    @types.coroutine
-    def park(self, deadline: float = NEVER, late: FailureKind | None = None) -> Generator[None, None, None]:
-        """Wait for the next :meth:`wake`; to be awaited.
+    def park(self, deadline: float = NEVER, late: FailureKind | None = None) -> Awaitable[None]:
+        """Wait for the next :meth:`wake`; to be awaited at once.
 
         After ``deadline`` raises :class:`ExchangeError` of kind ``late``; without ``late`` it just returns.
         """
         if self._again:
             self._again = False
-            return
+            return _GO_ON
         self.deadline = deadline
         self._late = late
-        yield
-        self.deadline = NEVER
+        return _PARK
 
     def _step(self, failure: BaseException | None) -> None:
         coroutine = self._coroutine

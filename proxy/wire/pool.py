@@ -41,14 +41,14 @@ class Pool:
         self._idle: deque[UpstreamConnection] = deque()
         self._resolver = Resolver(self.host)
 
-    def take(self, owner: Fiber) -> UpstreamConnection | None:
-        """A connection that is free now, or None."""
+    def take(self, owner: Fiber, now: float) -> UpstreamConnection | None:
+        """A connection that is free at ``now`` (monotonic seconds), or None."""
         idle = self._idle
         while idle:
             connection = idle.pop()
             if connection.lost or connection.eof or connection.transport.is_closing():
                 continue
-            if monotonic() - connection.idle_since > IDLE_SECONDS:
+            if now - connection.idle_since > IDLE_SECONDS:
                 connection.transport.abort()
                 continue
             connection.owner = owner
@@ -67,7 +67,7 @@ class Pool:
             if wanted:
                 owner.wake()
             elif not task.cancelled() and isinstance(outcome := task.result(), UpstreamConnection):
-                self.put(outcome)
+                self.put(outcome, monotonic())
 
         task.add_done_callback(settled)
         try:
@@ -111,13 +111,13 @@ class Pool:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def put(self, connection: UpstreamConnection) -> None:
-        """A connection is free; above ``max_idle`` it is closed."""
+    def put(self, connection: UpstreamConnection, now: float) -> None:
+        """A connection is free from ``now`` on; above ``max_idle`` it is closed."""
         if len(self._idle) >= self.max_idle or connection.lost:
             if not connection.lost:
                 connection.transport.abort()
             return
-        connection.idle_since = monotonic()
+        connection.idle_since = now
         self._idle.append(connection)
 
     def sweep(self, now: float) -> None:

@@ -356,8 +356,8 @@ class UpstreamConnection(Sender, asyncio.Protocol):
             self._paused = False
             self.transport.resume_reading()
 
-    def release(self) -> None:
-        """The owner is done: back to the pool if the answer ended where it said, else closed."""
+    def release(self, now: float) -> None:
+        """The owner is done at ``now`` (monotonic seconds): to the pool if the answer ended where it said, else closed."""
         if (
             not self._reusable
             or self.unfinished
@@ -376,7 +376,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         self.body = None
         self.heard = self._reusable = False
         self.interims = 0
-        self.pool.put(self)
+        self.pool.put(self, now)
 
     def discard(self) -> None:
         """The owner does not want what may still come: close now."""
