@@ -181,7 +181,9 @@ class UpstreamConnection(Sender, asyncio.Protocol):
         the answer still unread in the kernel. A second descriptor keeps it readable.
         """
         transport = self.transport
-        if self._duplicate >= 0 or transport.get_extra_info("ssl_object") is not None:
+        if self._duplicate >= 0 or self.lost or transport.is_closing():
+            return  # a new connection may be gone before it is used
+        if transport.get_extra_info("ssl_object") is not None:
             return  # what the kernel holds of a TLS connection is not an answer
         if (sock := transport.get_extra_info("socket")) is not None:
             self._duplicate = os.dup(sock.fileno())
