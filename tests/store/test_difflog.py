@@ -232,7 +232,7 @@ def test_too_many_waiting_samples_are_dropped_and_counted(path: Path) -> None:
     assert writer.losses() == {"queue-full": 2000}
 
 
-ROUNDS = int(os.environ.get("BANYAN_KILLS", "20"))
+ROUNDS = int(os.environ.get("BANYAN_KILLS", "15"))
 """How often the writer is killed."""
 
 KILLED = """
