@@ -95,6 +95,8 @@ def safe_methods_unharmed(found: Finding, evidence: Evidence) -> None:
             continue
         if record.outcome in ("refused", "reset", "truncated") and evidence.cut_by_a_kill(record):
             continue
+        if record.status == 504 and evidence.stalled(record):
+            continue
         cut = record.outcome == "truncated" and record.side == "legacy"
         found.check(not record.failed and not cut, record)
 
@@ -105,7 +107,7 @@ def in_time(found: Finding, evidence: Evidence) -> None:
         found.check(record.outcome != "hung", record)
         if _calm(record) and record.safe and record.outcome == "complete" and record.hurried:
             took = record.ended - record.started
-            found.check(took <= CANDIDATE_TOTAL_SECONDS + LATE_SECONDS, record)
+            found.check(evidence.stalled(record) or took <= CANDIDATE_TOTAL_SECONDS + LATE_SECONDS, record)
 
 
 def all_well(found: Finding, evidence: Evidence) -> None:
@@ -115,6 +117,7 @@ def all_well(found: Finding, evidence: Evidence) -> None:
     for record in evidence.records:
         if record.phase == "clear":
             well = record.outcome == "left" or (record.outcome == "complete" and record.status < 400)
+            well = well or (record.status == 504 and evidence.stalled(record))
             found.check(well, record)
             if record.side == "candidate":
                 answered.add(record.route)

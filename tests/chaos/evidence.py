@@ -63,6 +63,8 @@ class Evidence:
     kills: Sequence[Kill] = ()
     flips: Sequence[Flip] = ()
     """Of the whole run so far, in order."""
+    stalls: Sequence[tuple[float, float]] = ()
+    """When the machine had no time for us, from and to: who was slow then need not be at fault."""
 
     @cached_property
     def by_id(self) -> dict[str, Record]:
@@ -98,6 +100,10 @@ class Evidence:
         return any(
             kill.role == "worker" and record.overlaps(kill.at - 0.1, kill.at + AFTERMATH_SECONDS) for kill in self.kills
         )
+
+    def stalled(self, record: Record) -> bool:
+        """It was under way while the machine had no time."""
+        return any(record.overlaps(begin, end) for begin, end in self.stalls)
 
     def line_lost(self, record: Record) -> bool:
         """Its line may have died in a worker's queue."""

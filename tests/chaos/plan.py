@@ -21,10 +21,12 @@ Phase = Literal["calm", "storm", "recovery", "clear"]
 PHASES: tuple[Phase, ...] = ("calm", "storm", "recovery", "clear")
 
 CYCLE_SECONDS = 30.0
-RECOVERY_SECONDS = 2.5
+RECOVERY_SECONDS = 2.0
 """Above the longest time that a breaker stays open and that an endpoint stays ejected, with their jitter."""
 CLEAR_SECONDS = 1.0
-MIN_TROUBLE_SECONDS = 1.5
+MIN_CLEAR_SECONDS = 0.5
+"""Of a short run."""
+MIN_TROUBLE_SECONDS = 1.2
 """A calm or a storm that is shorter would show nothing."""
 SETTLED_SECONDS = 0.2
 """At the beginning of each phase nothing happens, so that requests begin in it."""
@@ -63,15 +65,16 @@ class Cycle:
 def make(seed: int, seconds: float) -> tuple[Cycle, ...]:
     """The plan of a run of about ``seconds``."""
     number = max(2, round(seconds / CYCLE_SECONDS))
-    trouble = max(MIN_TROUBLE_SECONDS, (seconds / number - RECOVERY_SECONDS - CLEAR_SECONDS) / 2)
-    return tuple(_cycle(random.Random(f"{seed}/{index}"), index, trouble) for index in range(number))
+    clear = max(MIN_CLEAR_SECONDS, min(CLEAR_SECONDS, seconds / number / 10))
+    trouble = max(MIN_TROUBLE_SECONDS, (seconds / number - RECOVERY_SECONDS - clear) / 2)
+    return tuple(_cycle(random.Random(f"{seed}/{index}"), index, trouble, clear) for index in range(number))
 
 
-def _cycle(dice: random.Random, number: int, trouble: float) -> Cycle:
+def _cycle(dice: random.Random, number: int, trouble: float, clear: float) -> Cycle:
     calm, storm = trouble, 2 * trouble
     ends: dict[Phase, float] = {
         "calm": calm, "storm": storm, "recovery": storm + RECOVERY_SECONDS,
-        "clear": storm + RECOVERY_SECONDS + CLEAR_SECONDS,
+        "clear": storm + RECOVERY_SECONDS + clear,
     }  # fmt: skip
     kills = number % 2 == 1
     steps = [*_retire(calm, "legacy"), *_operators(dice, 0.0, calm, STAGES)]

@@ -109,7 +109,7 @@ def configuration(urls: Mapping[str, str]) -> dict[str, Any]:
     candidate = {
         "endpoints": [urls[name] for name in CANDIDATES],
         "timeouts": {
-            "connect": "400ms", "first_byte": "700ms", "idle": "2s", "total": f"{CANDIDATE_TOTAL_SECONDS:g}s"
+            "connect": "500ms", "first_byte": "1s", "idle": "2s", "total": f"{CANDIDATE_TOTAL_SECONDS:g}s"
         },
         # What opens and what is ejected comes back within the pause after each storm, see actions.RECOVERY_SECONDS.
         "breaker": {"open": "500ms", "max_open": "1s"},

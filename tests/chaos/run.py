@@ -26,6 +26,11 @@ from tests.chaos.routes import ACCESS_LOG, PLACES, SAMPLES_KEPT, STORE, configur
 from tests.chaos.scene import Scene
 
 PROGRESS_SECONDS = 10.0
+PULSE_SECONDS = 0.05
+STALL_SECONDS = 0.3
+"""So late a pulse says that the machine has no time for us; services have deadlines of about a second."""
+STALL_ENDS_SECONDS = 1.0
+"""After it, until what waited has been worked off."""
 MAX_LATENCIES = 1_000_000
 """Of each phase; those of later requests are not looked at. A ten-minute run has about a third of it."""
 
@@ -71,6 +76,7 @@ class Run:
         self._access_log = AccessLog(scene.folder / ACCESS_LOG)
         self._figures: Figures = NO_FIGURES
         self._kills = 0
+        self._stalls: list[tuple[float, float]] = []
         self._finished = 0
         self._began = monotonic()
         self.summary = Summary()
@@ -78,7 +84,7 @@ class Run:
     async def play(self) -> Summary:
         """All cycles, and the end of Banyan. Violations are in the summary."""
         tasks = [spawn(client.run(), f"client {number}") for number, client in enumerate(self._clients)]
-        tasks.append(spawn(self._progress(), "progress"))
+        tasks += [spawn(self._progress(), "progress"), spawn(self._pulse(), "pulse")]
         life = self.summary.life
         try:
             for cycle in self._cycles:
@@ -135,9 +141,13 @@ class Run:
             lines=list(self._access_log.new()),
             kills=self._actor.kills[self._kills :],
             flips=self._actor.flips,
+            stalls=list(self._stalls),
         )
         self._figures, self._kills = figures, len(self._actor.kills)
+        deaths, kills = int(evidence.figures.sum("banyan_restarts_total")), len(evidence.kills)
+        life.check(deaths == kills, "cycle", cycle.number, "processes that died:", deaths, "that were killed:", kills)
         self._finished += len(records)
+        self._stalls.clear()
         await asyncio.to_thread(self._look, evidence)
 
     def _look(self, evidence: Evidence) -> None:
@@ -170,6 +180,15 @@ class Run:
             if request in evidence.by_id
         )
         witnesses["processes of banyan killed"] += len(evidence.kills)
+        witnesses["stalls of this machine"] += len(evidence.stalls)
+
+    async def _pulse(self) -> None:
+        while True:
+            due = monotonic() + PULSE_SECONDS
+            await asyncio.sleep(PULSE_SECONDS)
+            now = monotonic()
+            if now - due > STALL_SECONDS:
+                self._stalls.append((due - PULSE_SECONDS, now + STALL_ENDS_SECONDS))
 
     async def _progress(self) -> None:
         while True:

@@ -185,3 +185,10 @@ def test_a_moving_route_is_held_to_the_stage_that_was_settled() -> None:
     assert broken(case([moved], **asked, flips=[replace(back, stage="live")])) == set()
     assert broken(case([moved], **asked, flips=[replace(back, settled=NEVER)])) == set()
     assert broken(case([moved], **asked, flips=[back, Flip("moving", "live", 0, 10.05, 10.08)])) == set()
+
+
+def test_a_machine_without_time_excuses_deadlines_and_no_other_error() -> None:
+    for status, rules in ((504, set()), (502, {"safe"})):
+        late = case([record(1, status=status, side="")], [entry(1)], stalls=[(9.9, 10.05)])
+        assert broken(late) == rules
+    assert broken(case([record(1, status=504, side="")], [entry(1)], stalls=[(20.0, 21.0)])) == {"safe"}
