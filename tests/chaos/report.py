@@ -5,11 +5,13 @@ Law: what is shown is what was counted; nothing is judged here.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from tests.chaos.plan import PHASES
 from tests.chaos.run import Summary
 
+WIDTH = 120
 MAX_SHOWN = 20
 """Violations of one rule that are listed."""
 
@@ -32,14 +34,18 @@ def _lines(summary: Summary) -> Iterator[str]:
         times = sorted(summary.latencies.get(phase, ()))
         yield f"{phase:10} {counts} {_at(times, 0.5)} {_at(times, 0.99)} {_at(times, 1.0)}"
     yield ""
-    yield "done: " + ", ".join(f"{what} {times}" for what, times in sorted(summary.done.items()))
-    yield "seen: " + ", ".join(f"{what} {times:,}" for what, times in summary.witnesses.items())
+    yield _list("done", [f"{what} {times:,}" for what, times in sorted(summary.done.items())])
+    yield _list("seen", [f"{what} {times:,}" for what, times in summary.witnesses.items()])
     for found in findings:
         if found.violations:
             yield f"\n{found.title}:"
             yield from (f"  {text}" for text in found.violations[:MAX_SHOWN])
             if len(found.violations) > MAX_SHOWN:
                 yield f"  … and {len(found.violations) - MAX_SHOWN:,} more"
+
+
+def _list(name: str, items: list[str]) -> str:
+    return textwrap.fill(f"{name}: " + ", ".join(items), WIDTH, subsequent_indent="  ")
 
 
 def _at(times: list[float], quantile: float) -> str:
