@@ -38,8 +38,8 @@ from proxy.config.model import settings_from_document
 from proxy.messages import BreakerEvent, Drain, Hello, Override, Pair, Ready, RouteCounters, Snapshot, WorkerStats
 from proxy.wire.ipc import Channel
 
-__all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port", "migration", "ok",
-           "plain", "request", "reset", "running", "until"]  # fmt: skip
+__all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port",
+           "migration", "ok", "plain", "request", "reset", "running", "until"]  # fmt: skip
 
 QUICK_FIGURES = "from proxy.dataplane import worker; worker.STATS_SECONDS = 0.1; worker.main()"
 """The worker's own entry; it only tells its figures ten times as often."""

@@ -126,7 +126,7 @@ class Balance:
         for endpoint in self._endpoints:
             if endpoint is avoid:
                 continue
-            score: float = draw(key, endpoint.seed, False)
+            score = float(draw(key, endpoint.seed, False))
             if not equal:  # equal shares do not change which is the highest
                 score = -endpoint.share / log((score + 0.5) / _HASHES)
             if score > highest:

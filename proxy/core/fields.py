@@ -9,24 +9,26 @@ advisory for ``Proxy``.
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class Kind:
     """Bits, because one pass over a head collects them all. Plain integers: enum flags cost a microsecond each."""
 
-    END_TO_END = 0
-    HOST = 1
-    LENGTH = 2  # Content-Length: kept, after the gate has checked it
-    TRANSFER = 4  # Transfer-Encoding: ours on each side
-    CONNECTION = 8
-    UPGRADE = 16
-    HOP = 32  # hop-by-hop by definition: never passed on
-    FORWARDED = 64  # what only a trusted proxy may say about the client
-    BANYAN = 128  # our own control fields
-    TWIN = 256  # an underscore spelling of a name that matters: a server behind may read it as that name
-    EXPECT = 512
-    VIA = 1024
-    MAX_FORWARDS = 2048
-    DATE = 4096
+    END_TO_END: Final = 0
+    HOST: Final = 1
+    LENGTH: Final = 2  # Content-Length: kept, after the gate has checked it
+    TRANSFER: Final = 4  # Transfer-Encoding: ours on each side
+    CONNECTION: Final = 8
+    UPGRADE: Final = 16
+    HOP: Final = 32  # hop-by-hop by definition: never passed on
+    FORWARDED: Final = 64  # what only a trusted proxy may say about the client
+    BANYAN: Final = 128  # our own control fields
+    TWIN: Final = 256  # an underscore spelling of a name that matters: a server behind may read it as that name
+    EXPECT: Final = 512
+    VIA: Final = 1024
+    MAX_FORWARDS: Final = 2048
+    DATE: Final = 4096
 
 
 _BY_NAME: dict[bytes, int] = {

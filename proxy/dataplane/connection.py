@@ -40,7 +40,7 @@ async def _serve(client: ClientConnection, worker: Worker) -> None:
     first, now = True, monotonic()
     while True:
         try:
-            request = None
+            request: Request | None = None
             clocks = worker.runtime.clocks
             by = now + (clocks.head if first else clocks.keep_alive)
             if not (first or client.pending or client.eof or worker.closing):

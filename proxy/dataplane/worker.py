@@ -21,7 +21,7 @@ from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
 
@@ -44,6 +44,9 @@ from proxy.wire.downstream import ClientConnection
 from proxy.wire.fiber import Fiber
 from proxy.wire.outbox import Outbox
 from proxy.wire.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SWEEP_SECONDS = 0.1
 """How late a deadline may be noticed."""
@@ -184,7 +187,9 @@ class Worker:
         sock.bind((host or "0.0.0.0", int(port)))  # noqa: S104 - an empty host is the operator's word for all addresses
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._make_client, sock=sock, backlog=LISTEN_BACKLOG))
+        # A protocol by its methods: compiled classes do not inherit from asyncio's.
+        make = cast("Callable[[], asyncio.BaseProtocol]", self._make_client)
+        self._servers.append(await loop.create_server(make, sock=sock, backlog=LISTEN_BACKLOG))
 
     # -- time -----------------------------------------------------------------------------------------------------
 

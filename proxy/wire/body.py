@@ -10,6 +10,7 @@ Source: RFC 9112 sections 6 and 7.1.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 MAX_CHUNK_LINE_BYTES = 4096
 """Size and extensions of one chunk; nobody sends extensions, and some attack with them."""
@@ -70,7 +71,10 @@ class ChunkedBody:
 
     __slots__ = ("_left", "_partial", "_state", "_trailer_bytes", "done", "trailers")
 
-    _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+    _SIZE: Final = 0
+    _DATA: Final = 1
+    _DATA_END: Final = 2
+    _TRAILERS: Final = 3
 
     def __init__(self) -> None:
         self._state = self._SIZE

@@ -48,8 +48,8 @@ def _repeating(raw: bytes) -> list[tuple[bytes, bytes]]:
     return collector.fields
 
 
-class ClientConnection(Sender, asyncio.Protocol):
-    """The protocol of one client connection; ``fiber`` runs its requests one after the other."""
+class ClientConnection(Sender):
+    """The asyncio protocol of one client connection; ``fiber`` runs its requests one after the other."""
 
     __slots__ = (
         "_buffer",

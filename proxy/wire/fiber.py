@@ -18,19 +18,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.wire.pause import GO_ON, PARK
 
 NEVER = float("inf")
-
-
-class _Pause(tuple[None, ...]):
-    """What a coroutine awaits: it is resumed once for each member. Shared, and iterated by CPython alone."""
-
-    __slots__ = ()
-    __await__ = tuple.__iter__
-
-
-_PARK = _Pause((None,))
-_GO_ON = _Pause(())
 
 
 class Fiber:
@@ -100,10 +90,10 @@ class Fiber:
         """
         if self._again:
             self._again = False
-            return _GO_ON
+            return GO_ON
         self.deadline = deadline
         self._late = late
-        return _PARK
+        return PARK
 
     def _step(self, failure: BaseException | None) -> None:
         coroutine = self._coroutine

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from proxy.errors import ExchangeError, FailureKind, Seen
@@ -21,6 +21,8 @@ from proxy.wire.tasks import spawn
 from proxy.wire.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.wire.fiber import Fiber
     from proxy.wire.outbox import Outbox
 
@@ -86,13 +88,15 @@ class Pool:
 
     async def _open(self, seconds: float) -> UpstreamConnection | ExchangeError:
         loop = asyncio.get_running_loop()
+        # A protocol by its methods: compiled classes do not inherit from asyncio's.
+        make = cast("Callable[[], asyncio.BaseProtocol]", lambda: UpstreamConnection(self))
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._resolver.addresses()
                 for last, address in enumerate(addresses, 1 - len(addresses)):
                     try:
-                        transport, connection = await loop.create_connection(
-                            lambda: UpstreamConnection(self),
+                        transport, made = await loop.create_connection(
+                            make,
                             address,
                             self.port,
                             ssl=self._tls,
@@ -109,7 +113,7 @@ class Pool:
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        return cast("UpstreamConnection", made)
 
     def put(self, connection: UpstreamConnection, now: float) -> None:
         """A connection is free from ``now`` on; above ``max_idle`` it is closed."""

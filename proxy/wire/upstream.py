@@ -61,8 +61,8 @@ def _repeating(raw: bytes) -> tuple[Fields, list[tuple[int, tuple[bytes, bytes]]
     return collector.fields, special, kinds
 
 
-class UpstreamConnection(Sender, asyncio.Protocol):
-    """The protocol of one upstream connection; ``owner`` is the fiber that is served by it now."""
+class UpstreamConnection(Sender):
+    """The asyncio protocol of one upstream connection; ``owner`` is the fiber that is served by it now."""
 
     __slots__ = (
         "_buffer",
@@ -359,7 +359,7 @@ class UpstreamConnection(Sender, asyncio.Protocol):
             self.transport.resume_reading()
 
     def release(self, now: float) -> None:
-        """The owner is done at ``now`` (monotonic seconds): to the pool if the answer ended where it said, else closed."""
+        """The owner is done at ``now`` (monotonic seconds): to the pool if the answer ended as it said, else closed."""
         if (
             not self._reusable
             or self.unfinished
