@@ -113,14 +113,14 @@ def test_an_endpoint_that_fails_its_checks_gets_no_traffic_and_a_wrong_path_take
     shops: list[Upstream], start: Callable[[str], Banyan], tmp_path: Path
 ) -> None:
     one, two = shops
-    health = "{path: /healthz, interval: 100ms, timeout: 100ms, unhealthy_after: 2}"
+    health = "{path: /healthz, interval: 200ms}"
     banyan = start(f'{{endpoints: ["{one.url}", "{two.url}"], panic: 50%, health: {health}}}')
     eventually(lambda: answering(banyan) == {0, 1})
     one.status = 500
     eventually(lambda: [e["healthy"] for e in of_monolith(banyan)["endpoints"]] == [False, True])
     eventually(lambda: answering(banyan) == {1})
-    (line,) = lines(banyan, "endpoint-unhealthy")
-    assert (line["endpoint"], line["why"]) == (one.url, "answered 500, expected 200-399")
+    line = next(line for line in lines(banyan, "endpoint-unhealthy") if line["endpoint"] == one.url)
+    assert line["why"] == "answered 500, expected 200-399"
 
     two.status = 500
     eventually(lambda: of_monolith(banyan)["health"]["all_unhealthy"])
@@ -129,12 +129,12 @@ def test_an_endpoint_that_fails_its_checks_gets_no_traffic_and_a_wrong_path_take
     file = tmp_path / "banyan.yaml"
     file.write_text(file.read_text().replace("/healthz", "/healthz, expect: [204]"))  # nobody answers so
     ask(banyan.admin + "/api/reload", "POST", {})
+    eventually(lambda: of_monolith(banyan)["health"]["all_unhealthy"])
+    eventually(lambda: next(one for one in banyan.status()["upstreams"] if one["upstream"] == "monolith")["panic"])
     eventually(lambda: answering(banyan) == {0, 1})
-    assert of_monolith(banyan)["health"]["all_unhealthy"]
-    assert next(u for u in eventually(lambda: banyan.status()["upstreams"]) if u["upstream"] == "monolith")["panic"]
 
     file.write_text(file.read_text().replace(", expect: [204]", ""))
     ask(banyan.admin + "/api/reload", "POST", {})
     eventually(lambda: all(e["healthy"] for e in of_monolith(banyan)["endpoints"]))
-    assert answering(banyan) == {0, 1}
+    eventually(lambda: answering(banyan) == {0, 1})
     assert len(lines(banyan, "all-endpoints-unhealthy")) <= 3  # each setting of the checks begins anew
