@@ -5,12 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 20
 
-.PHONY: demo test lint bench chaos outage run clean
+# The traffic path compiled (see setup.py), beside the sources: tests and benchmark run on it, editing needs no rebuild.
+COMPILED := build/compiled
+TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
+ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):.
+
+.PHONY: compiled demo test lint bench chaos outage run clean
 
 $(VENV)/.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Banyan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --quiet --disable-pip-version-check install --editable '.[test,lint]'
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install --editable '.[test,lint,compile]'
 	@touch $@
 
 demo: $(VENV)/.stamp
@@ -19,14 +24,23 @@ demo: $(VENV)/.stamp
 test: $(VENV)/.stamp
 	@tests/install-servers.sh
 	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory $(COMPILED)/.stamp
+	@[ ! -d $(COMPILED)/proxy ] || $(ON_COMPILED) $(BIN)/python -m pytest -n 4 --dist loadfile $(TRAFFIC_TESTS)
+endif
 
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.stamp
-	@$(BIN)/python -m tests.bench $(ARGS)
+compiled: $(COMPILED)/.stamp
+
+$(COMPILED)/.stamp: $(VENV)/.stamp setup.py $(wildcard proxy/*.py proxy/*/*.py)
+	@tests/compile.sh $(BIN) $(COMPILED)
+
+bench: $(COMPILED)/.stamp
+	@$(ON_COMPILED) $(BIN)/python -m tests.bench $(ARGS)
 
 # CHAOS_SECONDS=600 for a long run, CHAOS_SEED=… for the plan of an earlier one.
 chaos: $(VENV)/.stamp

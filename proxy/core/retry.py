@@ -16,6 +16,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from proxy.core.deadline import longest_pause
 from proxy.errors import CONSEQUENCES, FailureKind, Seen
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _MAX_DIGITS = 9
 """More digits of seconds are decades; they are not read."""
 
-_MAX_DOUBLINGS = 30
+_MAX_DOUBLINGS = 40
 """Of the back-off, so that the number stays finite; ``attempts`` ends it long before."""
 
 _NEVER_AGAIN = frozenset({FailureKind.NO_ENDPOINT, FailureKind.TOTAL_TIMEOUT})
@@ -108,8 +109,8 @@ class RetryPolicy:
         A random time up to ``backoff``, twice as long for each further one, up to ``max_backoff``; but not less than
         ``retry_after`` (seconds, from the answer; None: it said nothing). ``chance`` gives numbers from [0, 1).
         """
-        most = min(self._max_backoff, self._backoff * 2.0 ** min(attempt, _MAX_DOUBLINGS))
-        return max(most * chance(), retry_after or 0.0)
+        longest = longest_pause(min(attempt, _MAX_DOUBLINGS), self._backoff, self._max_backoff)
+        return max(longest * chance(), retry_after or 0.0)
 
 
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
     from proxy.config.model import Drill
     from proxy.core.endpoints import EndpointState
+    from proxy.core.retry import RetryBudget
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.upstreams import Way
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
 
 _BAD_STATUS = FailureKind.BAD_STATUS.value
+_SILENT = (FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.TOTAL_TIMEOUT)
+_NOTHING, _GOOD, _BAD = 0, 1, -1  # verdicts of a try; numbers, because None in a `finally` is not for compilers
 
 
 def fall_back(exchange: Exchange, failure: ExchangeError) -> bytes:
@@ -97,13 +100,14 @@ async def _answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> 
 class Tries:
     """The tries of one request on one upstream that has a retry policy."""
 
-    __slots__ = ("_exchange", "_holds", "_pause", "_reserve", "_way", "_why", "avoid", "granted", "number")
+    __slots__ = ("_budget", "_exchange", "_held", "_pause", "_reserve", "_way", "_why", "avoid", "granted", "number")
 
     def __init__(self, exchange: Exchange, way: Way, reserve: float) -> None:
         self._exchange = exchange
         self._way = way
         self._reserve = reserve
-        self._holds = False  # a place in the budget
+        self._budget: RetryBudget | None = None  # a place in it is taken for the next try,
+        self._held: RetryBudget | None = None  # or for this one
         self._pause = 0.0
         self._why = ""
         self.number = 0  # retries so far
@@ -134,19 +138,17 @@ class Tries:
         budget = upstream.budget
         if not budget.take(upstream.bulkhead.in_flight - budget.in_flight):
             return False
+        self._budget = budget  # a reload may give the upstream another one
         self.granted = True
         self._why, self._pause = why, pause
         return True
 
     def settle(self) -> None:
         """A try is over: a retry gives its place in the budget back."""
-        if self._holds:
-            self._holds = False
-            budget = self._way.upstream.budget
-            if budget is not None:
-                budget.give()
-        if self.granted:
-            self.granted, self._holds = False, True
+        if self._held is not None:
+            self._held.give()
+        self._held, self._budget = self._budget, None
+        self.granted = False
 
     async def pause(self) -> None:
         """Wait before the next try, and count it. Raises :class:`ExchangeError` if the client leaves meanwhile."""
@@ -174,7 +176,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             FailureKind.BREAKER_OPEN, Seen.NOT_SENT, breaker.state, retry_after=breaker.open_seconds(begun)
         )
     bulkhead = upstream.bulkhead
-    ok: bool | None = None  # what this try says about the upstream
+    verdict = _NOTHING  # what this try says about the upstream
     endpoint: EndpointState | None = None
     placed = bulkhead.enter()
     try:
@@ -193,10 +195,10 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
         connection, head = await ask(exchange, way.timeouts, upstream.pool(endpoint), mark, reserve, begun)
         first_byte = exchange.now - begun
         status = head.status
-        if status < 400:
-            ok, outcome = True, "ok"
-        else:
-            ok, outcome = (False, _BAD_STATUS) if status >= 500 else (True, "ok")
+        verdict, outcome = _GOOD, "ok"
+        if status >= 400:
+            if status >= 500:
+                verdict, outcome = _BAD, _BAD_STATUS
             if _given_up(exchange, head, tries):
                 exchange.stats.answered(way.name, outcome, first_byte)
                 with suppress(ExchangeError):  # broken or not, it is not passed on
@@ -217,7 +219,8 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 await _relay_slowly(exchange, connection, head, way, exchange.drill.bandwidth)
             elif not start_answer(exchange, connection, head):
                 if permit and breaker is not None and breaker.state != "closed":
-                    breaker.settle(permit, ok, monotonic(), random)  # a stream must not keep a probe's place
+                    # a stream must not keep a probe's place
+                    breaker.settle(permit, verdict == _GOOD, exchange.now, random)
                     permit = 0
                 await continue_answer(exchange, connection, way.timeouts.idle)
         except BaseException:
@@ -226,28 +229,38 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
         exchange.stats.answered(way.name, outcome, first_byte)
         if exchange.tries is not None:
             exchange.note(way, endpoint, begun, status if outcome == _BAD_STATUS else outcome)
-    except ExchangeError as failure:
-        kind = failure.kind
-        if CONSEQUENCES[kind].party is Party.UPSTREAM and kind is not FailureKind.BAD_STATUS:
-            ok = False
-            exchange.stats.failed(way.name, kind.value)
+    except BaseException as error:
+        exchange.now = monotonic()
+        if isinstance(error, ExchangeError) and error.kind is not FailureKind.BAD_STATUS:
+            if CONSEQUENCES[error.kind].party is Party.UPSTREAM:
+                verdict = _BAD
+                exchange.stats.failed(way.name, error.kind.value)
+                if upstream.adaptive is not None and error.kind in _SILENT:
+                    upstream.adaptive.observe(exchange.now - begun, bulkhead.in_flight)
+            exchange.note(way, endpoint, begun, error.kind.value)
         if tries is not None:
             tries.avoid = endpoint
-        if kind is not FailureKind.BAD_STATUS:
-            exchange.note(way, endpoint, begun, kind.value)
+        _settle(exchange, way, endpoint, verdict, permit, placed)
         raise
-    finally:
-        if placed:
-            bulkhead.leave()
-        if endpoint is not None:
-            endpoint.in_flight -= 1
-            if ok is False:
-                if upstream.endpoints.failed(endpoint, monotonic()):
-                    log_line("warning", "endpoint-ejected", upstream=way.name, endpoint=endpoint.url)
-            elif ok and endpoint.consecutive_failures:
-                upstream.endpoints.succeeded(endpoint)
-        if permit and breaker is not None:
-            breaker.settle(permit, ok, exchange.now if ok else monotonic(), random)
+    _settle(exchange, way, endpoint, verdict, permit, placed)
+
+
+def _settle(
+    exchange: Exchange, way: Way, endpoint: EndpointState | None, verdict: int, permit: int, placed: bool
+) -> None:
+    """A try is over: give back what it took, and tell what it says about the upstream."""
+    upstream = way.upstream
+    if placed:
+        upstream.bulkhead.leave()
+    if endpoint is not None:
+        endpoint.in_flight -= 1
+        if verdict == _BAD:
+            if upstream.endpoints.failed(endpoint, exchange.now):
+                log_line("warning", "endpoint-ejected", upstream=way.name, endpoint=endpoint.url)
+        elif verdict == _GOOD and endpoint.consecutive_failures:
+            upstream.endpoints.succeeded(endpoint)
+    if permit and way.breaker is not None:
+        way.breaker.settle(permit, None if verdict == _NOTHING else verdict == _GOOD, exchange.now, random)
 
 
 def _given_up(exchange: Exchange, head: ResponseHead, tries: Tries | None) -> bool:
