@@ -37,7 +37,6 @@ from proxy.wire.fiber import NEVER
 
 if TYPE_CHECKING:
     from proxy.config.model import Drill
-    from proxy.core.endpoints import EndpointState
     from proxy.core.request import Request
     from proxy.dataplane.request_body import ReplayMemory, RequestBody
     from proxy.dataplane.runtime import Runtime
@@ -291,10 +290,9 @@ class Exchange:
         if self.runtime.expose:
             self._expose()
 
-    def note(self, way: Way, endpoint: EndpointState | None, begun: float, outcome: str | int) -> None:
-        """A try is over, for the access log."""
+    def note(self, way: Way, url: str, begun: float, outcome: str | int) -> None:
+        """A try on an endpoint (its URL; empty: none was chosen) is over, for the access log."""
         if self.tries is not None:
-            url = "" if endpoint is None else endpoint.url
             self.tries.append(Try(way.name, url, monotonic() - begun, outcome, self.why))
 
     def send_continue(self) -> None:

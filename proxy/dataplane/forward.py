@@ -25,9 +25,9 @@ from proxy.wire.body import ChunkedBody, chunk, last_chunk
 from proxy.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from proxy.config.upstreams import Timeouts
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.request_body import RequestBody
+    from proxy.dataplane.upstreams import Way
     from proxy.wire.downstream import ClientConnection
     from proxy.wire.pool import Pool
     from proxy.wire.response import ResponseHead
@@ -44,7 +44,7 @@ HALF_CLOSED_SECONDS = 5.0
 
 
 async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts it would only be longer
-    exchange: Exchange, timeouts: Timeouts, pool: Pool, mark: bytes, reserve: float, begun: float
+    exchange: Exchange, way: Way, pool: Pool, mark: bytes, reserve: float, begun: float
 ) -> tuple[UpstreamConnection, ResponseHead]:
     """Send the request over ``pool`` and wait for the head of its final answer.
 
@@ -52,7 +52,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
     ``begun`` is when the try began (monotonic seconds). The caller owns the connection then. Raises
     :class:`ExchangeError`; the connection is given up before.
     """
-    client, body = exchange.client, exchange.body
+    client, body, timeouts = exchange.client, exchange.body, way.timeouts
     fiber, per_try = client.fiber, timeouts.per_try
     connection = pool.take(fiber, begun)
     reused = connection is not None
@@ -63,6 +63,8 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
         try:
             if client.lost:
                 raise ExchangeError(FailureKind.CLIENT_LEFT)
+            if connection.lost or connection.eof:  # a new one that was closed at once: nothing has been written
+                raise ExchangeError(FailureKind.RESET, Seen.NOT_SENT)
             head_bytes = marked(exchange.head, mark) if mark else exchange.head
             if body is None:
                 connection.write(head_bytes)
@@ -103,6 +105,8 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             if not (stale and exchange.request.method in SAFE_METHODS and exchange.body_at_hand):
                 raise
             count(exchange.stats.counters.retries, "stale-connection")
+            exchange.note(way, pool.url, begun, failure.kind.value)
+            exchange.why = "retry"
         except BaseException:
             connection.discard()
             raise

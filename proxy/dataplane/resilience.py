@@ -171,7 +171,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
     begun = exchange.now
     breaker, upstream, permit = way.breaker, way.upstream, 0
     if breaker is not None and not (permit := breaker.admit(begun, random)):
-        exchange.note(way, None, begun, "breaker-open")
+        exchange.note(way, "", begun, "breaker-open")
         raise ExchangeError(
             FailureKind.BREAKER_OPEN, Seen.NOT_SENT, breaker.state, retry_after=breaker.open_seconds(begun)
         )
@@ -192,7 +192,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
         if endpoint is None:
             raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
         endpoint.in_flight += 1
-        connection, head = await ask(exchange, way.timeouts, upstream.pool(endpoint), mark, reserve, begun)
+        connection, head = await ask(exchange, way, upstream.pool(endpoint), mark, reserve, begun)
         first_byte = exchange.now - begun
         status = head.status
         verdict, outcome = _GOOD, "ok"
@@ -204,7 +204,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 with suppress(ExchangeError):  # broken or not, it is not passed on
                     connection.take_body()  # a short one is at hand, and the connection stays usable
                 connection.release(exchange.now)
-                exchange.note(way, endpoint, begun, status)
+                exchange.note(way, endpoint.url, begun, status)
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
         if upstream.adaptive is not None:
             upstream.adaptive.observe(first_byte, bulkhead.in_flight)
@@ -228,7 +228,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             raise
         exchange.stats.answered(way.name, outcome, first_byte)
         if exchange.tries is not None:
-            exchange.note(way, endpoint, begun, status if outcome == _BAD_STATUS else outcome)
+            exchange.note(way, endpoint.url, begun, status if outcome == _BAD_STATUS else outcome)
     except BaseException as error:
         exchange.now = monotonic()
         if isinstance(error, ExchangeError) and error.kind is not FailureKind.BAD_STATUS:
@@ -237,7 +237,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 exchange.stats.failed(way.name, error.kind.value)
                 if upstream.adaptive is not None and error.kind in _SILENT:
                     upstream.adaptive.observe(exchange.now - begun, bulkhead.in_flight)
-            exchange.note(way, endpoint, begun, error.kind.value)
+            exchange.note(way, "" if endpoint is None else endpoint.url, begun, error.kind.value)
         if tries is not None:
             tries.avoid = endpoint
         _settle(exchange, way, endpoint, verdict, permit, placed)
@@ -307,14 +307,14 @@ async def _rehearse(exchange: Exchange, way: Way, drill: Drill, reserve: float) 
         by = min(begun + clocks.first_byte, try_deadline(begun, exchange.total_at - reserve, clocks.per_try))
         if begun + drill.delay >= by:
             await sleep(exchange, max(0.0, by - begun))
-            exchange.note(way, None, begun, "first-byte-timeout")
+            exchange.note(way, "", begun, "first-byte-timeout")
             raise ExchangeError(FailureKind.FIRST_BYTE_TIMEOUT, Seen.MAYBE_SEEN, "drill")
         await sleep(exchange, drill.delay)
     if drill.reset:
-        exchange.note(way, None, begun, "reset")
+        exchange.note(way, "", begun, "reset")
         raise ExchangeError(FailureKind.RESET, Seen.MAYBE_SEEN, "drill")
     if drill.abort is not None:
-        exchange.note(way, None, begun, drill.abort)
+        exchange.note(way, "", begun, drill.abort)
         raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, "drill", status=drill.abort)
 
 

@@ -5,6 +5,7 @@ Law: nothing is shown that was not measured in this run. An empty cell is ``-`` 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import statistics
@@ -31,9 +32,15 @@ def machine() -> dict[str, str]:
     return {
         "cpu": f"{model}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, traffic path {'compiled' if _compiled() else 'interpreted'}",
         **{name: text or "missing" for name, text in versions.items()},
     }
+
+
+def _compiled() -> bool:
+    """Whether the Banyan that is measured has its traffic path compiled (setup.py)."""
+    spec = importlib.util.find_spec("proxy.core.gate")
+    return spec is not None and not str(spec.origin).endswith(".py")
 
 
 def render(results: runner.Results, chosen: list[cases.Case], targets: list[str]) -> str:
