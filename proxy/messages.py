@@ -114,6 +114,7 @@ class WorkerStats(msgspec.Struct, tag="worker-stats"):
     breakers: list[BreakerFigures] = []
     upstreams: dict[str, UpstreamFigures] = {}
     access_log_dropped: int = 0  # requests without a line: the queue was full, or the file could not be written
+    replay_refused: dict[str, int] = {}  # "size" | "memory" -> n, request bodies of which no copy was kept
 
 
 class CompareCounters(msgspec.Struct):

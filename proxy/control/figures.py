@@ -28,6 +28,7 @@ class Figures:
         self._live: dict[int, Stats] = {}  # by pid
         self._base: dict[str, Tally] = {}
         self._refused: dict[str, int] = {}
+        self._replay_refused: dict[str, int] = {}
         self._ambiguous = 0
         self._store_dropped: dict[str, int] = {}
         self._taken: dict[str, Tally] = {}
@@ -47,6 +48,7 @@ class Figures:
         self.protection.retire(pid)
         if isinstance(stats, WorkerStats):
             add_counts(self._refused, stats.refused)
+            add_counts(self._replay_refused, stats.replay_refused)
             self._ambiguous += stats.ambiguous
         else:
             add_counts(self._store_dropped, stats.store_dropped)
@@ -64,6 +66,14 @@ class Figures:
         for stats in self._live.values():
             if isinstance(stats, WorkerStats):
                 add_counts(total, stats.refused)
+        return total
+
+    def replay_refused(self) -> dict[str, int]:
+        """Request bodies of which no copy was kept, by reason."""
+        total = dict(self._replay_refused)
+        for stats in self._live.values():
+            if isinstance(stats, WorkerStats):
+                add_counts(total, stats.replay_refused)
         return total
 
     def ambiguous(self) -> int:

@@ -211,6 +211,7 @@ def scrape(operations: Operations) -> Scrape:
         workers=[_worker(worker) for worker in children.workers],
         restarts={child.name: child.restarts for child in [*children.workers, *children.comparators]},
         refused=operations.figures.refused(),
+        replay_refused=operations.figures.replay_refused(),
         ambiguous=operations.figures.ambiguous(),
         generation=operations.configuration.generation,
         faults=len(operations.configuration.faults),

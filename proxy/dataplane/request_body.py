@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.gate import CHUNKED
 from proxy.core.heads import trailer_lines
+from proxy.dataplane.stats import count
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
 
@@ -23,13 +24,17 @@ sent once, and counted."""
 
 
 class ReplayMemory:
-    """What the kept bodies of a worker take together, in bytes; ``refused`` counts those that found no room."""
+    """What the kept bodies of a worker take together, in bytes.
+
+    ``refused`` counts those that are not kept although they might have been needed, by reason: ``size`` for one above
+    its own cap, ``memory`` where there was no room for all.
+    """
 
     __slots__ = ("refused", "used")
 
     def __init__(self) -> None:
         self.used = 0
-        self.refused = 0
+        self.refused: dict[str, int] = {}
 
 
 class RequestBody:
@@ -53,6 +58,8 @@ class RequestBody:
         self._held = 0
         self.chunked = request.length == CHUNKED
         self.kept: list[bytes] | None = [] if cap >= request.length and cap else None
+        if 0 < cap < request.length:
+            count(memory.refused, "size")
         self.size = 0
         self.ended = False  # its end has been handed to the upstream of the current try
 
@@ -84,9 +91,10 @@ class RequestBody:
             if self.kept is not None:
                 memory = self._memory
                 if self.size > self._cap:
+                    count(memory.refused, "size")
                     self.forget()
                 elif memory.used + len(piece) > REPLAY_MEMORY_BYTES:
-                    memory.refused += 1
+                    count(memory.refused, "memory")
                     self.forget()
                 else:
                     self.kept.append(piece)

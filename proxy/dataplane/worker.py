@@ -252,6 +252,7 @@ class Worker:
             breakers=self._upstreams.breaker_figures(monotonic()),
             upstreams=self._upstreams.figures(),
             access_log_dropped=self._access_log_dropped + (self.access_log.dropped if self.access_log else 0),
+            replay_refused=self.replay_memory.refused,
         )
 
     async def _keep_comparator(self) -> None:

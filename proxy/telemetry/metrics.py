@@ -75,6 +75,9 @@ METRICS: dict[str, Described] = {
     "banyan_shadows_in_flight": Described("gauge", ("worker",), "Shadows under way."),
     "banyan_event_loop_lag_seconds": Described("gauge", ("worker",), "How late the worker's loop was last time."),
     "banyan_refused_total": Described("counter", ("reason",), "Requests refused before routing."),
+    "banyan_replay_refused_total": Described(
+        "counter", ("reason",), "Request bodies of which no copy was kept: too long (size), or no room (memory)."
+    ),
     "banyan_ambiguous_paths_total": Described("counter", (), "Requests whose path two parsers could read differently."),
     "banyan_breaker_state": Described(
         "gauge", ("route", "upstream"), "0 closed, 1 half-open, 2 open; the worst over the workers."
@@ -196,6 +199,7 @@ class Scrape(NamedTuple):
     workers: list[WorkerGauges]
     restarts: dict[str, int]
     refused: dict[str, int]
+    replay_refused: dict[str, int]
     ambiguous: int
     generation: int
     faults: int
@@ -266,6 +270,7 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
             rows["banyan_discovery_age_seconds"].append(([source.upstream], source.age_seconds))
     rows["banyan_restarts_total"] = [([process], n) for process, n in scrape.restarts.items()]
     rows["banyan_refused_total"] = [([reason], n) for reason, n in scrape.refused.items()]
+    rows["banyan_replay_refused_total"] = [([reason], n) for reason, n in scrape.replay_refused.items()]
     rows["banyan_store_dropped_total"] = [([reason], n) for reason, n in scrape.store_dropped.items()]
     rows["banyan_info"] = [([__version__], 1.0)]
     single: dict[str, float] = {

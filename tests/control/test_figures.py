@@ -8,7 +8,7 @@ def worker(pid: int, requests: int, index: int = 0) -> WorkerStats:
     return WorkerStats(
         worker=index, pid=pid, generation=1, draining=False, connections=1, in_flight=0, lag_seconds=0.0,
         shadows_in_flight=0, routes={"a": RouteCounters(requests={"GET 200 legacy": requests}, matched=requests)},
-        refused={"bad-request": 1}, ambiguous=2,
+        refused={"bad-request": 1}, ambiguous=2, replay_refused={"size": 3},
     )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def test_total_does_not_fall_when_a_worker_is_restarted() -> None:
     figures.update(worker(3, 1))
     assert requests(figures) == 13
     assert (figures.refused(), figures.ambiguous()) == ({"bad-request": 3}, 6)
+    assert figures.replay_refused() == {"size": 9}
 
 
 def test_retiring_twice_or_an_unknown_process_adds_nothing() -> None:

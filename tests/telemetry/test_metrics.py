@@ -45,6 +45,7 @@ def scrape() -> Scrape:
         workers=[WorkerGauges(0, True, 5, 2, 1, 0.001), WorkerGauges(1, False, None, None, None, None)],
         restarts={"worker 0": 1},
         refused={"bad-request": 2},
+        replay_refused={"memory": 5},
         ambiguous=3,
         generation=4,
         faults=0,
