@@ -11,6 +11,7 @@ Two families: :class:`BanyanError` is for people who run Banyan (commands print 
 from __future__ import annotations
 
 import enum
+import errno
 from typing import NamedTuple
 
 
@@ -49,6 +50,10 @@ class ConfigError(BanyanError):
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
         super().__init__("\n".join(str(fault) for fault in faults))
+
+
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""What a socket fails with when this process or machine has no more of something: it says nothing about the peer."""
 
 
 class Party(enum.Enum):

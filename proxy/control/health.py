@@ -12,7 +12,6 @@ the workers' panic rule uses them all, and the log says so once a minute.
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable, Iterable
 from random import random
 from time import monotonic
@@ -26,6 +25,7 @@ from proxy.config.values import parse_status_range
 from proxy.control.http_client import REASONS, open_session, read_within, why
 from proxy.control.names import Names
 from proxy.core.health import HealthState
+from proxy.errors import OUT_OF_RESOURCES
 from proxy.telemetry.logs import log_line
 from proxy.wire.tasks import spawn
 
@@ -40,8 +40,6 @@ JITTER = 0.1
 """The share of ``interval`` that chance adds or takes away, so that checks do not march in step."""
 TELL_SECONDS = 60.0
 """Between two lines about an upstream all of whose endpoints are unhealthy."""
-
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
 class Result(NamedTuple):
@@ -80,7 +78,7 @@ class Prober:
             what = "the answer did not end" if status else "no answer"
             return Result(False, status, f"{what} within {config.timeout:g} s", monotonic())
         except REASONS as error:
-            if isinstance(error, OSError) and error.errno in _OURS:
+            if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
                 log_line("error", "health-check-not-made", endpoint=endpoint, why=why(error))
                 return None
             return Result(False, status, why(error), monotonic())

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -42,6 +43,7 @@ MAX_SOCKET_PATH = 80
 def run(path: Path, workers: int | None = None) -> int:
     """Serve ``path`` until SIGTERM or SIGINT. Returns the exit code; raises BanyanError when the start fails."""
     logs.configure("supervisor")
+    _raise_descriptor_limit()
     try:
         return asyncio.run(_Supervisor(path, workers).run())
     finally:
@@ -169,6 +171,13 @@ async def _outcome(work: Coroutine[Any, Any, None]) -> BanyanError | None:
     except BanyanError as error:
         return error
     return None
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as we may have, for us and our children: the usual soft limit of 1,024 is for select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system that gives less than it says; then it stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _runtime_dir() -> Path:

@@ -52,7 +52,7 @@ async def _serve(client: ClientConnection, worker: Worker) -> None:
             if request is None:
                 request = await _next_head(client, worker, by, first=first)
         except ExchangeError as failure:
-            await _refuse(client, worker, failure)
+            await refuse(client, worker, failure)
             return
         if request is None:
             client.close()
@@ -101,8 +101,8 @@ async def _next_head(client: ClientConnection, worker: Worker, by: float, *, fir
         await client.fiber.park(by)
 
 
-async def _refuse(client: ClientConnection, worker: Worker, failure: ExchangeError) -> None:
-    """Answer what did not pass the gate; nothing that follows on the connection is read as a request."""
+async def refuse(client: ClientConnection, worker: Worker, failure: ExchangeError, *, linger: bool = True) -> None:
+    """Answer what did not pass the gate, or whom there is no place for; what follows is not read as a request."""
     kind = failure.kind
     count(worker.refused, kind.value)
     client.discard()
@@ -116,7 +116,7 @@ async def _refuse(client: ClientConnection, worker: Worker, failure: ExchangeErr
                 failure, request_id, worker.date, accept=None, head_only=False, extra=b"Connection: close\r\n"
             )
         )
-    await _end(client, linger=True)
+    await _end(client, linger=linger)
 
 
 async def _end(client: ClientConnection, *, linger: bool) -> None:

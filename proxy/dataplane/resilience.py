@@ -237,6 +237,8 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 exchange.stats.failed(way.name, error.kind.value)
                 if upstream.adaptive is not None and error.kind in _SILENT:
                     upstream.adaptive.observe(exchange.now - begun, bulkhead.in_flight)
+            elif error.kind is FailureKind.OVERFLOW and placed:
+                bulkhead.overflows += 1  # it had a place, and there was no descriptor or port left
             exchange.note(way, "" if endpoint is None else endpoint.url, begun, error.kind.value)
         if tries is not None:
             tries.avoid = endpoint

@@ -118,7 +118,7 @@ class Pairing:
         reason = ""
         if worker.draining:
             reason = "draining"
-        elif 0 < lag < worker.lag:
+        elif lag and worker.late(exchange.now) > lag:
             reason = "loop-lag"
         elif stats.shadows_in_flight >= plan.route.shadow.max_in_flight:
             reason = "concurrency"
@@ -219,6 +219,8 @@ class Pairing:
                 connection.discard()
             self.shadow.seconds = monotonic() - self._begun
             self._shadow_failure = failure.kind.value
+            if failure.kind is FailureKind.OVERFLOW:
+                self.drop("descriptors")  # ours, and no word about the upstream
 
     async def _collect(self, connection: UpstreamConnection, method: str, by: float) -> None:
         fiber, shadow = self._fiber, self.shadow

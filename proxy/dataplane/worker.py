@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -28,8 +29,7 @@ import uvloop
 from proxy.config.model import AccessLog as AccessLogSettings
 from proxy.config.model import settings_from_document
 from proxy.core.snapshot import build_snapshot
-from proxy.dataplane.answers import failure_answer
-from proxy.dataplane.connection import serve
+from proxy.dataplane.connection import refuse, serve
 from proxy.dataplane.request_body import ReplayMemory
 from proxy.dataplane.runtime import Runtime
 from proxy.dataplane.stats import RouteStats, count
@@ -41,7 +41,7 @@ from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.logs import log_line
 from proxy.wire import ipc
 from proxy.wire.downstream import ClientConnection
-from proxy.wire.fiber import Fiber
+from proxy.wire.fiber import NEVER, Fiber
 from proxy.wire.outbox import Outbox
 from proxy.wire.tasks import spawn
 
@@ -60,6 +60,13 @@ ACCESS_LOG_SECONDS = 2.0
 """For what still waits in the access log's queue when it is closed."""
 ROOM_LOOKS = 64
 """Connections that are looked at for an idle one when the cap is reached: looking at all would cost too much."""
+TURNED_AWAY = 64
+"""Refused clients that may take their time to read why; further ones are closed at once, which resets those that have
+sent something already."""
+RESERVE = 4
+"""New clients leave a quarter of the descriptors free: those that are served need connections to upstreams."""
+EXHAUSTED_TELL_SECONDS = 60.0
+"""Between two lines about descriptors that are all in use."""
 LISTEN_BACKLOG = 4096
 GC_THRESHOLD = (50_000, 20, 50)
 """Requests make almost no cycles: collecting less often keeps pauses out of p99 (docs/performance.md)."""
@@ -77,6 +84,10 @@ class Worker:
         self._stats: dict[str, RouteStats] = {}
         self._servers: list[asyncio.Server] = []
         self._clients: set[ClientConnection] = set()
+        self._turned_away: set[ClientConnection] = set()
+        self._descriptors = 0  # a client whose own is this one or a higher one is too much
+        self._exhausted_told = -EXHAUSTED_TELL_SECONDS
+        self._look_at_descriptors()
         self._comparator: ipc.Channel[None] | None = None
         self._supervisor: ipc.Channel[Any] | None = None
         self._access_log_dropped = 0  # of logs that are closed
@@ -88,6 +99,7 @@ class Worker:
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
         self.lag = 0.0  # seconds, of the last sweep
+        self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
         self.in_flight = 0
         self.ambiguous = 0
         self.refused: dict[str, int] = {}
@@ -104,6 +116,10 @@ class Worker:
             stats = self._stats[route_id] = RouteStats()
         return stats
 
+    def late(self, now: float) -> float:
+        """How late the event loop is, in seconds: at its last sweep, or with the one that should have been by now."""
+        return max(self.lag, now - self.due)
+
     def send_pair(self, pair: Pair) -> str:
         """Hand a pair to the comparator; returns why it was dropped instead, or an empty text."""
         channel = self._comparator
@@ -119,16 +135,26 @@ class Worker:
     # -- clients --------------------------------------------------------------------------------------------------
 
     def _opened(self, client: ClientConnection) -> None:
-        late = self.runtime.overload.refuse_lag
-        if 0 < late < self.lag or (len(self._clients) >= self.runtime.limits.connections and not self._make_room()):
-            count(self.refused, FailureKind.OVERLOADED.value)
-            failure = ExchangeError(FailureKind.OVERLOADED)
-            close = b"Connection: close\r\n"
-            client.write(failure_answer(failure, "-", self.date, accept=None, head_only=False, extra=close))
-            client.close()
+        why = self._too_much(client)
+        if not why:
+            self._clients.add(client)
+            client.fiber.start(serve(client, self))
             return
-        self._clients.add(client)
-        client.fiber.start(serve(client, self))
+        linger = len(self._turned_away) < min(TURNED_AWAY, self._descriptors // RESERVE // 2)
+        self._turned_away.add(client)
+        client.fiber.start(refuse(client, self, ExchangeError(FailureKind.OVERLOADED, detail=why), linger=linger))
+
+    def _too_much(self, client: ClientConnection) -> str:
+        """Why there is no place for a new client, in words; an empty text if there is."""
+        bound, late = self.runtime.overload.refuse_lag, self.late(monotonic())
+        if 0 < bound < late:
+            return f"the event loop is {late:.1f} seconds late"
+        most = self.runtime.limits.connections
+        if len(self._clients) >= most and not self._make_room():
+            return f"{most} connections"
+        if client.transport.get_extra_info("socket").fileno() >= self._descriptors and not self._make_room():
+            return "few descriptors are left"  # they are given out lowest first, so this one says how many are in use
+        return ""
 
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, so that who has one now is served."""
@@ -142,6 +168,7 @@ class Worker:
 
     def _closed(self, client: ClientConnection) -> None:
         self._clients.discard(client)
+        self._turned_away.discard(client)
         if self.closing and not self._clients:
             self._over.set()
 
@@ -194,12 +221,12 @@ class Worker:
     # -- time -----------------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        expected = monotonic() + SWEEP_SECONDS
+        self.due = monotonic() + SWEEP_SECONDS
         while True:
-            await asyncio.sleep(max(0.0, expected - monotonic()))
+            await asyncio.sleep(max(0.0, self.due - monotonic()))
             now = monotonic()
-            self.lag = max(0.0, now - expected)
-            expected = now + SWEEP_SECONDS
+            self.lag = max(0.0, now - self.due)
+            self.due = now + SWEEP_SECONDS
             self.date = formatdate(usegmt=True).encode()
             try:
                 self._keep_time(now)
@@ -208,12 +235,13 @@ class Worker:
 
     def _keep_time(self, now: float) -> None:
         """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
-        for client in [c for c in self._clients if c.fiber.deadline <= now]:
-            client.fiber.sweep(now)
+        for clients in (self._clients, self._turned_away):
+            for client in [c for c in clients if c.fiber.deadline <= now]:
+                client.fiber.sweep(now)
+            for client in [c for c in clients if c.abort_at <= now]:
+                client.abort()
         for fiber in [f for f in self.shadows if f.deadline <= now]:
             fiber.sweep(now)
-        for client in [c for c in self._clients if c.abort_at <= now]:
-            client.abort()
         self._upstreams.tick(now)
         for event in self._upstreams.changes(self._index):
             log_line(
@@ -234,7 +262,21 @@ class Worker:
         while True:
             await asyncio.sleep(STATS_SECONDS)
             logs.tell()
+            self._look_at_descriptors()
             supervisor.send(self._figures())
+
+    def _look_at_descriptors(self) -> None:
+        """How many may be in use, which an operator may change, and whether all are."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = limit if limit > 0 else sys.maxsize
+        self._descriptors = limit - limit // RESERVE
+        try:
+            os.close(os.dup(2))
+        except OSError as error:  # who connects now is closed unanswered and uncounted: libuv does that
+            now = monotonic()
+            if now - self._exhausted_told >= EXHAUSTED_TELL_SECONDS:
+                self._exhausted_told = now
+                log_line("error", "descriptors-exhausted", limit=limit, why=str(error))
 
     def _figures(self) -> WorkerStats:
         return WorkerStats(

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.errors import OUT_OF_RESOURCES, ExchangeError, FailureKind, Seen
 from proxy.wire.resolver import Resolver
 from proxy.wire.tasks import spawn
 from proxy.wire.upstream import UpstreamConnection
@@ -58,8 +58,10 @@ class Pool:
         return None
 
     async def connect(self, owner: Fiber, seconds: float) -> UpstreamConnection:
-        """A new connection; for fibers. Raises :class:`ExchangeError`: CONNECT_FAILURE or CONNECT_TIMEOUT, not sent.
+        """A new connection; for fibers.
 
+        Raises :class:`ExchangeError`, not sent: CONNECT_FAILURE, CONNECT_TIMEOUT, or OVERFLOW if we have no descriptor
+        or port left for it.
         If the fiber is interrupted meanwhile, the connection goes to the pool when it comes.
         """
         task = spawn(self._open(seconds), f"connect {self.url}")
@@ -109,6 +111,8 @@ class Pool:
         except TimeoutError:
             return ExchangeError(FailureKind.CONNECT_TIMEOUT, Seen.NOT_SENT)
         except (OSError, ssl.SSLError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+                return ExchangeError(FailureKind.OVERFLOW, Seen.NOT_SENT, str(error))
             return ExchangeError(FailureKind.CONNECT_FAILURE, Seen.NOT_SENT, str(error))
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
