@@ -8,7 +8,7 @@ DEMO_SECONDS ?= 20
 # The traffic path compiled (see setup.py), beside the sources: tests and benchmark run on it, editing needs no rebuild.
 COMPILED := build/compiled
 TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
-ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):.
+ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 .PHONY: compiled demo test lint bench chaos outage run clean
 

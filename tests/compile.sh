@@ -9,7 +9,7 @@ if ! command -v cc >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v apt-get
     export DEBIAN_FRONTEND=noninteractive
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev; } >/dev/null 2>&1
 fi
-rm -rf "$target"
+rm -rf build  # also what an earlier build left: setuptools would pack it again
 mkdir -p "$target"
 if ! command -v cc >/dev/null 2>&1; then
     echo "no C compiler: the traffic path stays interpreted"
