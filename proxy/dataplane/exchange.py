@@ -66,6 +66,7 @@ class Exchange:
     fallback = ""  # why legacy answers instead
     why = "first"  # of the next try: first, retry or fallback
     keep = False
+    shown = False  # some try that failed may have been seen, also if the last one was not
     may_retry = False  # some upstream of this request has a retry policy
     answering = False  # something of the answer was sent to the client
     chunked = False  # the answer goes to the client in chunks

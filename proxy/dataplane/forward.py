@@ -54,7 +54,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
     """
     client, body, timeouts = exchange.client, exchange.body, way.timeouts
     fiber, per_try = client.fiber, timeouts.per_try
-    connection = pool.take(fiber, begun)
+    connection = pool.take(fiber, exchange.now)
     reused = connection is not None
     while True:
         if connection is None:
@@ -68,7 +68,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             head_bytes = marked(exchange.head, mark) if mark else exchange.head
             if body is None:
                 connection.write(head_bytes)
-                now = begun if reused else monotonic()
+                now = exchange.now if reused else monotonic()
                 exchange.received(now)
             else:
                 await _send_body(exchange, connection, head_bytes, body, timeouts.idle)
@@ -172,10 +172,11 @@ async def _wait_for_body(exchange: Exchange, moved_at: float) -> None:
     await fiber.park(by, FailureKind.BODY_TIMEOUT)
 
 
-def start_answer(exchange: Exchange, connection: UpstreamConnection, head: ResponseHead) -> bool:
+def start_answer(exchange: Exchange, connection: UpstreamConnection, head: ResponseHead, bandwidth: int = 0) -> bool:
     """Pass on the answer's head and what has come of its body. Returns whether that was all of it.
 
-    Most answers are whole here, in one write. Raises :class:`ExchangeError` for broken framing.
+    Most answers are whole here, in one write; with a ``bandwidth`` (see :func:`continue_answer`) it is the head alone.
+    Raises :class:`ExchangeError` for broken framing.
     """
     request, body = exchange.request, exchange.body
     length, hidden = head.length, head.hidden
@@ -196,7 +197,7 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
     if not head.kinds & Kind.DATE:
         extra += b"Date: %b\r\n" % exchange.date
     try:
-        piece = connection.take_body()
+        piece = b"" if bandwidth else connection.take_body()
     except ExchangeError as failure:  # nothing of it was passed on yet
         raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN, failure.detail) from None
     done = connection.body_done
@@ -237,12 +238,12 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
         while True:
             piece = await _next_piece(exchange, connection, idle)
             done = connection.body_done
-            exchange.sent += len(piece)
-            if bandwidth:
-                connection.hold()
-                await sleep(exchange, len(piece) / bandwidth)
             if piece and exchange.pairing is not None:
                 exchange.pairing.capture(piece)
+            if bandwidth:
+                connection.hold()
+                piece = await _drip(exchange, piece, bandwidth)
+            exchange.sent += len(piece)
             if exchange.chunked:
                 piece = _in_chunks(connection, piece, done=done)
             if piece:
@@ -255,6 +256,19 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
         raise ExchangeError(failure.kind, Seen.ANSWER_STARTED, failure.detail) from None
     exchange.now = monotonic()
     connection.release(exchange.now)
+
+
+async def _drip(exchange: Exchange, piece: bytes, bandwidth: int) -> bytes:
+    """Pass a piece on, some of it ten times a second; returns the last of it when its time has come."""
+    size, at = max(1, bandwidth // 10), 0
+    while True:
+        part = piece[at : at + size]
+        await sleep(exchange, len(part) / bandwidth)
+        at += size
+        if at >= len(piece):
+            return part
+        exchange.sent += len(part)
+        exchange.client.write(chunk(part) if exchange.chunked else part)
 
 
 async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: float) -> bytes:
@@ -287,17 +301,22 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
 
 
 async def sleep(exchange: Exchange, seconds: float) -> None:
-    """Pause. Raises :class:`ExchangeError` CLIENT_LEFT if the client leaves meanwhile."""
-    fiber = exchange.client.fiber
+    """Pause. Raises :class:`ExchangeError` CLIENT_LEFT if the client leaves meanwhile.
+
+    Before an answer, one that sends no more counts as gone after a while, as in :func:`ask`.
+    """
+    client, fiber = exchange.client, exchange.client.fiber
+    watched = not exchange.answering and exchange.request.method in SAFE_METHODS
     by = monotonic() + seconds
     # The sweep is too coarse for 25 ms. The loop's clock is a millisecond coarse itself: a timer that rings too early
     # leaves the rest to the sweep, so one is added.
     timer = asyncio.get_running_loop().call_later(seconds + 0.001, fiber.wake)
     try:
         while monotonic() < by:
-            if exchange.client.lost:
+            left_at = client.eof_at + exchange.runtime.clocks.half_closed if watched and client.eof else by
+            if client.lost or monotonic() >= left_at:
                 raise ExchangeError(FailureKind.CLIENT_LEFT)
-            await fiber.park(by)
+            await fiber.park(min(by, left_at))
     finally:
         timer.cancel()
 

@@ -68,6 +68,11 @@ class RequestBody:
         """It has come whole."""
         return self._client.body_done
 
+    @property
+    def arrived(self) -> bool:
+        """All of it is here, taken or not. False also if that cannot be told yet."""
+        return self._client.body_arrived
+
     def begin(self) -> bytes:
         """What an upstream gets first: everything kept, and what has come since; framed."""
         self.ended = False

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.upstreams import Way
     from proxy.wire.response import ResponseHead
-    from proxy.wire.upstream import UpstreamConnection
 
 _BAD_STATUS = FailureKind.BAD_STATUS.value
 _SILENT = (FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.TOTAL_TIMEOUT)
@@ -43,7 +42,8 @@ def fall_back(exchange: Exchange, failure: ExchangeError) -> bytes:
 
     Raises ``failure`` if legacy may not: what the candidate may have seen forbids it, or the route does.
     """
-    reason = CONSEQUENCES[failure.kind].fallback
+    # a drill may stand for a 4xx, which is an answer like any other
+    reason = CONSEQUENCES[failure.kind].fallback if failure.status >= 500 else ""
     if not may_fall_back(exchange, reason, failure.seen):
         raise failure
     exchange.falls_back(reason, failure)
@@ -59,7 +59,9 @@ def may_fall_back(exchange: Exchange, reason: str, seen: Seen) -> bool:
         and decision.fallback
         and exchange.fallback == ""
         and reason in plan.fallback_reasons
-        and (seen is Seen.NOT_SENT or (seen is Seen.MAYBE_SEEN and decision.replayable))
+        and (
+            (seen is Seen.NOT_SENT and not exchange.shown) or (seen is not Seen.ANSWER_STARTED and decision.replayable)
+        )
         and not exchange.answering
         and exchange.body_at_hand
         and not exchange.client.lost
@@ -73,8 +75,8 @@ def answer(exchange: Exchange, way: Way, mark: bytes, reserve: float) -> Corouti
     """
     if not exchange.total:
         exchange.total = way.timeouts.total
-    if exchange.body is None:
-        exchange.begin_deadline(exchange.started)
+    if exchange.body is None or exchange.body.arrived:
+        exchange.begin_deadline(exchange.now)
     if way.policy is None and (exchange.drill is None or mark):
         return _try(exchange, way, mark, reserve, None)  # nearly always; a coroutine of its own would only cost
     return _answer(exchange, way, mark, reserve)
@@ -133,7 +135,8 @@ class Tries:
         if not why:
             return False
         pause = policy.pause(self.number, retry_after, random)
-        if monotonic() + pause >= exchange.total_at - self._reserve:
+        # While the body is still coming the deadline has not begun; no pause is longer than all of it even then.
+        if pause >= min(exchange.total_at - monotonic(), exchange.total) - self._reserve:
             return False  # there would be no time left for it
         budget = upstream.budget
         if not budget.take(upstream.bulkhead.in_flight - budget.in_flight):
@@ -159,6 +162,8 @@ class Tries:
         except BaseException:
             self.settle()
             raise
+        if exchange.body is not None and exchange.body.arrived:
+            exchange.begin_deadline(exchange.now)
         self.number += 1
         exchange.why = "retry"
         count(exchange.stats.counters.retries, self._why)
@@ -168,7 +173,10 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
     exchange: Exchange, way: Way, mark: bytes, reserve: float, tries: Tries | None
 ) -> None:
     """One try: through breaker and bulkhead to an endpoint, and its answer to the client."""
-    begun = exchange.now
+    begun = asked = exchange.now
+    drilled = exchange.drill is not None and not mark
+    if drilled:  # after its delay, which is no time of the upstream's
+        asked = exchange.now = monotonic()
     breaker, upstream, permit = way.breaker, way.upstream, 0
     if breaker is not None and not (permit := breaker.admit(begun, random)):
         exchange.note(way, "", begun, "breaker-open")
@@ -176,13 +184,14 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             FailureKind.BREAKER_OPEN, Seen.NOT_SENT, breaker.state, retry_after=breaker.open_seconds(begun)
         )
     bulkhead = upstream.bulkhead
-    verdict = _NOTHING  # what this try says about the upstream
+    verdict, outcome, first_byte = _NOTHING, "", 0.0  # what this try says about the upstream
     endpoint: EndpointState | None = None
     placed = bulkhead.enter()
     try:
         if not placed:
             await _queue(exchange, way, try_deadline(begun, exchange.total_at - reserve, way.timeouts.per_try))
             placed = True
+            asked = exchange.now = monotonic()
         endpoint = upstream.endpoints.pick(
             begun,
             random,
@@ -193,7 +202,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
         endpoint.in_flight += 1
         connection, head = await ask(exchange, way, upstream.pool(endpoint), mark, reserve, begun)
-        first_byte = exchange.now - begun
+        first_byte = exchange.now - asked
         status = head.status
         verdict, outcome = _GOOD, "ok"
         if status >= 400:
@@ -206,7 +215,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 connection.release(exchange.now)
                 exchange.note(way, endpoint.url, begun, status)
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
-        if upstream.adaptive is not None:
+        if upstream.adaptive is not None and not drilled:
             upstream.adaptive.observe(first_byte, bulkhead.in_flight)
         try:
             # 6. relay
@@ -214,15 +223,13 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 placed = False
                 bulkhead.leave()  # a tunnel may stay for days
                 exchange.shadow_dropped("upgrade")
+                permit = _lasts(exchange, way, tries, permit, verdict)
                 await tunnel(exchange, connection, head, way.timeouts.tunnel_idle)
-            elif exchange.drill is not None and exchange.drill.bandwidth and not mark:
-                await _relay_slowly(exchange, connection, head, way, exchange.drill.bandwidth)
-            elif not start_answer(exchange, connection, head):
-                if permit and breaker is not None and breaker.state != "closed":
-                    # a stream must not keep a probe's place
-                    breaker.settle(permit, verdict == _GOOD, exchange.now, random)
-                    permit = 0
-                await continue_answer(exchange, connection, way.timeouts.idle)
+            else:
+                bandwidth = exchange.drill.bandwidth if drilled and exchange.drill is not None else 0
+                if not start_answer(exchange, connection, head, bandwidth):
+                    permit = _lasts(exchange, way, tries, permit, verdict)
+                    await continue_answer(exchange, connection, way.timeouts.idle, bandwidth)
         except BaseException:
             connection.discard()
             raise
@@ -231,20 +238,39 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             exchange.note(way, endpoint.url, begun, status if outcome == _BAD_STATUS else outcome)
     except BaseException as error:
         exchange.now = monotonic()
+        if isinstance(error, ExchangeError) and error.seen is not Seen.NOT_SENT:
+            exchange.shown = True
         if isinstance(error, ExchangeError) and error.kind is not FailureKind.BAD_STATUS:
             if CONSEQUENCES[error.kind].party is Party.UPSTREAM:
-                verdict = _BAD
+                verdict = _NOTHING if drilled else _BAD
                 exchange.stats.failed(way.name, error.kind.value)
-                if upstream.adaptive is not None and error.kind in _SILENT:
-                    upstream.adaptive.observe(exchange.now - begun, bulkhead.in_flight)
+                if upstream.adaptive is not None and error.kind in _SILENT and not drilled:
+                    upstream.adaptive.observe(exchange.now - asked, bulkhead.in_flight)
             elif error.kind is FailureKind.OVERFLOW and placed:
                 bulkhead.overflows += 1  # it had a place, and there was no descriptor or port left
+            elif outcome:
+                exchange.stats.answered(way.name, outcome, first_byte)  # and then the client left
             exchange.note(way, "" if endpoint is None else endpoint.url, begun, error.kind.value)
         if tries is not None:
             tries.avoid = endpoint
         _settle(exchange, way, endpoint, verdict, permit, placed)
         raise
     _settle(exchange, way, endpoint, verdict, permit, placed)
+
+
+def _lasts(exchange: Exchange, way: Way, tries: Tries | None, permit: int, verdict: int) -> int:
+    """The answer is passed on, which may take days: give back what others could need meanwhile.
+
+    That is a probe's place, one in the retry budget, and the kept body. Returns the permit that is to be settled yet.
+    """
+    if tries is not None:
+        tries.settle()
+    if exchange.body is not None:
+        exchange.body.forget()
+    if permit and way.breaker is not None and way.breaker.state != "closed":
+        way.breaker.settle(permit, verdict == _GOOD, exchange.now, random)
+        return 0
+    return permit
 
 
 def _settle(
@@ -318,12 +344,3 @@ async def _rehearse(exchange: Exchange, way: Way, drill: Drill, reserve: float) 
     if drill.abort is not None:
         exchange.note(way, "", begun, drill.abort)
         raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, "drill", status=drill.abort)
-
-
-async def _relay_slowly(
-    exchange: Exchange, connection: UpstreamConnection, head: ResponseHead, way: Way, bandwidth: int
-) -> None:
-    """A drill: pass the answer on at so many bytes per second."""
-    await sleep(exchange, connection.waiting / bandwidth)
-    if not start_answer(exchange, connection, head):
-        await continue_answer(exchange, connection, way.timeouts.idle, bandwidth)

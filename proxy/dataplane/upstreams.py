@@ -38,6 +38,7 @@ class UpstreamState:
     """One upstream in one worker. ``told`` are the endpoints that the supervisor named; until then the file's hold."""
 
     __slots__ = (
+        "_max_idle",
         "_outbox",
         "_pools",
         "_shadow_pools",
@@ -54,6 +55,7 @@ class UpstreamState:
     def __init__(self, name: str, settings: Upstream, outbox: Outbox, now: float, *, legacy: bool) -> None:
         self.name = name
         self.settings = settings
+        self._max_idle = settings.max_idle
         self._outbox = outbox
         self._told: list[EndpointWord] | None = None
         self._pools: dict[str, Pool] = {}
@@ -88,6 +90,7 @@ class UpstreamState:
             self.adaptive = AdaptiveLimit(settings.adaptive_concurrency)
         else:
             self.adaptive.configure(settings.adaptive_concurrency)
+        self._max_idle = settings.max_idle
         for pool in (*self._pools.values(), *self._shadow_pools.values()):
             pool.max_idle = settings.max_idle
         self._list(now)
@@ -114,14 +117,14 @@ class UpstreamState:
         """The connections to an endpoint, for traffic."""
         pool = self._pools.get(endpoint.url)
         if pool is None:
-            pool = self._pools[endpoint.url] = Pool(endpoint.url, self.settings.max_idle, self._outbox)
+            pool = self._pools[endpoint.url] = Pool(endpoint.url, self._max_idle, self._outbox)
         return pool
 
     def shadow_pool(self, endpoint: EndpointState) -> Pool:
         """The connections to an endpoint, for shadows."""
         pool = self._shadow_pools.get(endpoint.url)
         if pool is None:
-            pool = self._shadow_pools[endpoint.url] = Pool(endpoint.url, self.settings.max_idle, self._outbox)
+            pool = self._shadow_pools[endpoint.url] = Pool(endpoint.url, self._max_idle, self._outbox)
         return pool
 
     def tick(self, now: float) -> None:
@@ -143,7 +146,8 @@ class UpstreamState:
                     _retire(pools.pop(url))
 
     def close(self) -> None:
-        """The upstream left the configuration."""
+        """The upstream left the configuration: requests of before may still connect, but nothing is kept."""
+        self._max_idle = 0
         for pools in (self._pools, self._shadow_pools):
             for pool in pools.values():
                 _retire(pool)

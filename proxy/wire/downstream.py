@@ -253,6 +253,12 @@ class ClientConnection(Sender):
         """The body of the current request has been taken whole (also if it has none)."""
         return self.body is None or self.body.done
 
+    @property
+    def body_arrived(self) -> bool:
+        """The body of the current request is here whole, taken or not; a chunked one is known only when it is taken."""
+        body = self.body
+        return self.body_done or (isinstance(body, LengthBody) and len(self._buffer) >= body.left)
+
     def _read_on(self) -> None:
         if self._paused and len(self._buffer) <= READ_MARK_BYTES and not self.lost:
             self._paused = False

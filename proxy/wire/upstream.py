@@ -121,6 +121,8 @@ class UpstreamConnection(Sender):
             self.transport.abort()  # nobody asked: whatever it is, it is nobody's answer
             return
         self.heard = True
+        if self._whole:  # not of the answer, which was whole before: it has to be counted after all
+            self.body, self._whole = LengthBody(len(self._buffer)), False
         self._buffer = self._buffer + data if self._buffer else data
         if len(self._buffer) > READ_MARK_BYTES and not self._paused:
             self._paused = True
@@ -335,11 +337,6 @@ class UpstreamConnection(Sender):
     def body_done(self) -> bool:
         """The answer has been taken whole."""
         return not self._whole if self.body is None else self.body.done
-
-    @property
-    def waiting(self) -> int:
-        """Bytes of the answer that came and were not taken."""
-        return len(self._buffer)
 
     @property
     def ended(self) -> bool:
