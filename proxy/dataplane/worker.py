@@ -65,6 +65,8 @@ TURNED_AWAY = 64
 sent something already."""
 RESERVE = 4
 """New clients leave a quarter of the descriptors free: those that are served need connections to upstreams."""
+OWN_DESCRIPTORS = 32
+"""For the event loop, listeners, logs and the sockets to our other processes."""
 EXHAUSTED_TELL_SECONDS = 60.0
 """Between two lines about descriptors that are all in use."""
 LISTEN_BACKLOG = 4096
@@ -85,7 +87,7 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._clients: set[ClientConnection] = set()
         self._turned_away: set[ClientConnection] = set()
-        self._descriptors = 0  # a client whose own is this one or a higher one is too much
+        self._descriptors = 0  # connections that there may be before new clients are too much
         self._exhausted_told = -EXHAUSTED_TELL_SECONDS
         self._look_at_descriptors()
         self._comparator: ipc.Channel[None] | None = None
@@ -140,7 +142,7 @@ class Worker:
             self._clients.add(client)
             client.fiber.start(serve(client, self))
             return
-        linger = len(self._turned_away) < min(TURNED_AWAY, self._descriptors // RESERVE // 2)
+        linger = len(self._turned_away) < min(TURNED_AWAY, self._descriptors // 8)
         self._turned_away.add(client)
         client.fiber.start(refuse(client, self, ExchangeError(FailureKind.OVERLOADED, detail=why), linger=linger))
 
@@ -152,8 +154,8 @@ class Worker:
         most = self.runtime.limits.connections
         if len(self._clients) >= most and not self._make_room():
             return f"{most} connections"
-        if client.transport.get_extra_info("socket").fileno() >= self._descriptors and not self._make_room():
-            return "few descriptors are left"  # they are given out lowest first, so this one says how many are in use
+        if self._outbox.open > self._descriptors and not self._make_room():
+            return "few descriptors are left"
         return ""
 
     def _make_room(self) -> bool:
@@ -269,7 +271,7 @@ class Worker:
         """How many may be in use, which an operator may change, and whether all are."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = limit if limit > 0 else sys.maxsize
-        self._descriptors = limit - limit // RESERVE
+        self._descriptors = limit - limit // RESERVE - OWN_DESCRIPTORS
         try:
             os.close(os.dup(2))
         except OSError as error:  # who connects now is closed unanswered and uncounted: libuv does that

@@ -101,6 +101,7 @@ class ClientConnection(Sender):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self.transport = transport  # type: ignore[assignment]  # a TCP server makes transports of both directions
+        self.outbox.open += 1
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         self.forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " % self.peer.encode()
@@ -129,6 +130,7 @@ class ClientConnection(Sender):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone."""
         self.lost = True
+        self.outbox.open -= 1
         self._closed(self)
         if self.tunnel is not None:
             self.tunnel.client_lost()
@@ -201,13 +203,11 @@ class ClientConnection(Sender):
             self._parser, self._parsing, self._scanned = None, None, 0
         found, urls = parsing.found, parsing.urls
         target = urls[0] if len(urls) == 1 else b"".join(urls)
-        if parsing.whole(raw):
-            fields = list(found.items())
-            shape = shapes.get(names := tuple(found)) or shape_of(names)
-        else:
-            fields, shape = _repeating(raw), None
-        if len(fields) > max_fields:
+        whole = parsing.whole(raw)
+        fields = list(found.items()) if whole else _repeating(raw)
+        if len(fields) > max_fields:  # before anything is worked out for each of them
             raise ExchangeError(FailureKind.HEAD_TOO_LARGE, detail="too many fields")
+        shape = (shapes.get(names := tuple(found)) or shape_of(names)) if whole else None
         tidy = raw.find(b" \r\n") < 0 and _TAB not in raw
         if not tidy:
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]

@@ -18,12 +18,16 @@ DIRECT_BYTES = 32 * 1024
 
 
 class Outbox:
-    """The connections of one event loop that have something to send."""
+    """The connections of one event loop that have something to send.
 
-    __slots__ = ("_loop", "waiting")
+    ``open`` is the number of all its connections, to clients and to upstreams: each has a descriptor.
+    """
+
+    __slots__ = ("_loop", "open", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.open = 0
         self.waiting: list[Sender] = []
 
     def begin(self) -> None:

@@ -111,6 +111,7 @@ class UpstreamConnection(Sender):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self.transport = transport  # type: ignore[assignment]  # a TCP client makes transports of both directions
+        self.outbox.open += 1
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -145,6 +146,7 @@ class UpstreamConnection(Sender):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone."""
         self.lost = True
+        self.outbox.open -= 1
         self._rescue()
         if self.tunnel is not None:
             self.tunnel.upstream_lost()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -35,6 +36,18 @@ def test_two_workers_serve_and_leave_nothing_behind_on_sigterm(setup: Setup) -> 
     assert len(pids) == 3
     assert banyan.stop() == 0
     eventually(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_workers_may_have_as_many_descriptors_as_the_system_allows(setup: Setup) -> None:
+    """The soft limit of a shell, often 1,024, is for programs that use select(2)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
+    try:
+        banyan = setup.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for pid in [banyan.process.pid, *banyan.pids()]:
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_dead_worker_and_dead_comparator_are_restarted_and_their_figures_kept(setup: Setup) -> None:
