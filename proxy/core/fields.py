@@ -71,6 +71,8 @@ FORBIDDEN_IN_TRAILERS = frozenset(_BY_NAME) | {
 """Framing, routing, authentication, caching: a trailer with such a name is dropped (RFC 9110 section 6.5.1)."""
 
 _MEMO_ENTRIES = 2048
+_MEMO_NAME_BYTES = 64
+"""Longer names are not remembered: nobody uses them, and a flood of them would cost memory."""
 known: dict[bytes, tuple[bytes, int]] = {}
 """What :func:`classify` has answered; loops over a head look here first, which saves them the call."""
 
@@ -84,7 +86,7 @@ def classify(name: bytes) -> tuple[bytes, int]:
     if answer is None:
         lower = name.lower()
         answer = (lower, _kind(lower))
-        if len(known) < _MEMO_ENTRIES:
+        if len(known) < _MEMO_ENTRIES and len(name) <= _MEMO_NAME_BYTES:
             known[name] = answer
     return answer
 
@@ -132,6 +134,9 @@ class Shape:
 
 
 _MEMO_SHAPES = 1024
+_MEMO_SHAPE_NAMES = 64
+_MEMO_SHAPE_BYTES = 2048
+"""Heads with more names, or longer ones in sum, are not remembered: all others together take a few megabytes."""
 shapes: dict[tuple[bytes, ...], Shape] = {}
 """What :func:`shape_of` has answered; who is in a hurry looks here first."""
 
@@ -139,12 +144,14 @@ shapes: dict[tuple[bytes, ...], Shape] = {}
 def shape_of(names: tuple[bytes, ...]) -> Shape:
     """The :class:`Shape` of a head with these names.
 
-    Remembered up to 1,024 of them; then all are forgotten and the ones in use come back at once, so a flood of odd
-    heads costs time and not memory.
+    Remembered up to 1,024 of them, large ones not at all; then all are forgotten and the ones in use come back at once,
+    so a flood of odd heads costs time and not memory.
     """
     shape = shapes.get(names)
     if shape is None:
-        if len(shapes) >= _MEMO_SHAPES:
-            shapes.clear()
-        shape = shapes[names] = Shape(names)
+        shape = Shape(names)
+        if len(names) <= _MEMO_SHAPE_NAMES and sum(map(len, names)) <= _MEMO_SHAPE_BYTES:
+            if len(shapes) >= _MEMO_SHAPES:
+                shapes.clear()
+            shapes[names] = shape
     return shape

@@ -41,3 +41,15 @@ def test_a_flood_of_names_costs_no_memory(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_members_of_a_list(value: bytes, tokens: set[bytes]) -> None:
     assert connection_tokens(value) == tokens
+
+
+def test_a_flood_of_odd_heads_and_names_is_not_remembered() -> None:
+    """Each is bounded only by the largest head: a thousand of them would be most of a gigabyte."""
+    many = tuple(b"x-%d" % n for n in range(6000))
+    long = (b"x" * 20_000,)
+    for names in (many, long):
+        assert fields.shape_of(names).lower == names
+        assert names not in fields.shapes
+    assert long[0] not in fields.known
+    usual = (b"Host", b"User-Agent", b"Accept")
+    assert fields.shape_of(usual) is fields.shape_of(usual)
