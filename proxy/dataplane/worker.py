@@ -137,7 +137,7 @@ class Worker:
     # -- clients --------------------------------------------------------------------------------------------------
 
     def _opened(self, client: ClientConnection) -> None:
-        why = self._too_much(client)
+        why = self._too_much()
         if not why:
             self._clients.add(client)
             client.fiber.start(serve(client, self))
@@ -146,7 +146,7 @@ class Worker:
         self._turned_away.add(client)
         client.fiber.start(refuse(client, self, ExchangeError(FailureKind.OVERLOADED, detail=why), linger=linger))
 
-    def _too_much(self, client: ClientConnection) -> str:
+    def _too_much(self) -> str:
         """Why there is no place for a new client, in words; an empty text if there is."""
         bound, late = self.runtime.overload.refuse_lag, self.late(monotonic())
         if 0 < bound < late:
@@ -159,11 +159,13 @@ class Worker:
         return ""
 
     def _make_room(self) -> bool:
-        """Close a connection that waits for its next request, so that who has one now is served."""
+        """Close a connection that waits for its next request, so that who has one now is served.
+
+        It stays among ours until it is gone: one that does not take its last bytes is cut by the sweep, and counts.
+        """
         for client in islice(self._clients, ROOM_LOOKS):
-            if not client.serving and not client.pending:
+            if not client.serving and not client.pending and client.abort_at == NEVER:
                 client.close()
-                self._clients.discard(client)
                 count(self.refused, "idle-closed")
                 return True
         return False

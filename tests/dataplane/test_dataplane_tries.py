@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from harness import NO_BREAKER, Act, Message, Upstream, Worker, migration, ok, request, reset, until
 
+from proxy.dataplane.worker import Worker as WorkerProcess
 from proxy.messages import BreakerFigures
+from proxy.wire.fiber import NEVER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -262,3 +265,20 @@ async def test_the_deadline_of_a_body_that_has_come_whole_begins_before_it_is_se
             two.get(method="POST", body=b"order")
             await two.head()
             assert time.monotonic() - began < 2
+
+
+async def test_a_connection_closed_to_make_room_counts_until_it_is_gone_and_makes_room_once() -> None:
+    """Else clients that do not read their last answer were more than the cap, and nobody would cut them."""
+
+    class Idle:
+        serving, pending, abort_at = False, False, NEVER
+
+        def close(self) -> None:
+            self.abort_at = 60.0
+
+    client = Idle()
+    worker: Any = SimpleNamespace(_clients={client}, refused={})
+    assert WorkerProcess._make_room(worker)
+    assert worker._clients == {client}
+    assert not WorkerProcess._make_room(worker)
+    assert worker.refused == {"idle-closed": 1}
