@@ -35,7 +35,19 @@ from scripted import (
 )  # fmt: skip
 
 from proxy.config.model import settings_from_document
-from proxy.messages import BreakerEvent, Drain, Hello, Override, Pair, Ready, RouteCounters, Snapshot, WorkerStats
+from proxy.messages import (
+    BreakerEvent,
+    Drain,
+    Endpoints,
+    EndpointWord,
+    Hello,
+    Override,
+    Pair,
+    Ready,
+    RouteCounters,
+    Snapshot,
+    WorkerStats,
+)
 from proxy.wire.ipc import Channel
 
 __all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port",
@@ -139,6 +151,12 @@ class Worker:
         self._channel.send(Snapshot(self.generation, json.dumps(whole).encode(), overrides or [], self.instance))
         await self._wait(lambda: self._ready >= self.generation)
         return self.generation
+
+    async def word(self, upstreams: dict[str, list[EndpointWord]]) -> None:
+        """Say what discovery and checks have found; replaces what was said before."""
+        assert self._channel is not None
+        self._channel.send(Endpoints(upstreams))
+        await self.stats()
 
     async def stats(self) -> WorkerStats:
         """Figures made after this call."""

@@ -8,7 +8,7 @@ to one snapshot alone (clocks, policies) is on the :class:`Way`, which a request
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.upstreams import Breaker as BreakerSettings
 from proxy.core.adaptive import AdaptiveLimit
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 BreakerKey = tuple[str, str, str]
 """Route, upstream, purpose (``traffic`` or ``shadow``)."""
 
-_ENFORCED = BreakerSettings()
-_OFF = BreakerSettings(mode="off")
+_ENFORCED: Final = BreakerSettings()
+_OFF: Final = BreakerSettings(mode="off")
 
 
 class UpstreamState:
@@ -63,7 +63,8 @@ class UpstreamState:
         self.endpoints = EndpointSet(settings, now, ejects=not legacy)
         self.bulkhead = Bulkhead(settings.bulkhead)
         self.budget = RetryBudget(settings.retries) if settings.retries else None
-        self.adaptive = AdaptiveLimit(settings.adaptive_concurrency) if settings.adaptive_concurrency else None
+        self.adaptive: AdaptiveLimit | None = None
+        self._adapt(settings)
         self.shadows_in_flight = 0
         self._list(now)
 
@@ -83,17 +84,20 @@ class UpstreamState:
                 self.budget = RetryBudget(settings.retries)
             else:
                 self.budget.configure(settings.retries)
-        if settings.adaptive_concurrency is None:
-            self.adaptive = None
-            self.bulkhead.adapt(0)
-        elif self.adaptive is None:
-            self.adaptive = AdaptiveLimit(settings.adaptive_concurrency)
-        else:
-            self.adaptive.configure(settings.adaptive_concurrency)
+        self._adapt(settings)
         self._max_idle = settings.max_idle
         for pool in (*self._pools.values(), *self._shadow_pools.values()):
             pool.max_idle = settings.max_idle
         self._list(now)
+
+    def _adapt(self, settings: Upstream) -> None:
+        if settings.adaptive_concurrency is None:
+            self.adaptive = None
+        elif self.adaptive is None:
+            self.adaptive = AdaptiveLimit(settings.adaptive_concurrency)
+        else:
+            self.adaptive.configure(settings.adaptive_concurrency)
+        self.bulkhead.adapt(0 if self.adaptive is None else self.adaptive.limit)
 
     @property
     def by_identity(self) -> bool:

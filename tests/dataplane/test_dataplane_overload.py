@@ -349,7 +349,7 @@ async def test_a_thousand_uploads_that_wait_for_a_slow_candidate_are_not_all_kep
 
     async with Upstream() as legacy, Upstream(raw=slow) as candidate, running() as worker, AsyncExitStack() as stack:
         more: dict[str, Any] = {"shadow": {"sample": "0%"}, "fallback": {"unsafe": "always"}, **QUIET}
-        patient = dict.fromkeys(("total", "first_byte", "idle"), "300s")
+        patient = dict.fromkeys(("connect", "first_byte", "idle", "total"), "50s")
         await worker.apply(migration(legacy, candidate, "uploads", "live", timeouts=patient, **more))
         clients = [await stack.enter_async_context(await worker.connect()) for _ in range(1000)]
         before = worker.rss()
