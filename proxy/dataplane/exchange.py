@@ -62,6 +62,7 @@ class Exchange:
     head = b""  # for upstreams, without marks
     client_extra = b""  # our lines in the client's head
     total = 0.0  # seconds of the deadline
+    sent_at = 0.0  # monotonic; a body had been sent by then, and its client took the time before
     total_at = NEVER  # monotonic; the deadline begins when the request has been sent whole
     fallback = ""  # why legacy answers instead
     why = "first"  # of the next try: first, retry or fallback

@@ -72,7 +72,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
                 exchange.received(now)
             else:
                 await _send_body(exchange, connection, head_bytes, body, timeouts.idle)
-                now = monotonic()
+                now = exchange.sent_at = monotonic()
                 if body.ended:
                     exchange.received(now)
             by, late = now + timeouts.first_byte, FailureKind.FIRST_BYTE_TIMEOUT

@@ -216,7 +216,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 exchange.note(way, endpoint.url, begun, status)
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
         if upstream.adaptive is not None and not drilled:
-            upstream.adaptive.observe(first_byte, bulkhead.in_flight)
+            upstream.adaptive.observe(exchange.now - max(asked, exchange.sent_at), bulkhead.in_flight)
         try:
             # 6. relay
             if status == 101:
@@ -245,7 +245,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 verdict = _NOTHING if drilled else _BAD
                 exchange.stats.failed(way.name, error.kind.value)
                 if upstream.adaptive is not None and error.kind in _SILENT and not drilled:
-                    upstream.adaptive.observe(exchange.now - asked, bulkhead.in_flight)
+                    upstream.adaptive.observe(exchange.now - max(asked, exchange.sent_at), bulkhead.in_flight)
             elif error.kind is FailureKind.OVERFLOW and placed:
                 bulkhead.overflows += 1  # it had a place, and there was no descriptor or port left
             elif outcome:

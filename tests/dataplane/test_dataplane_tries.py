@@ -282,3 +282,27 @@ async def test_a_connection_closed_to_make_room_counts_until_it_is_gone_and_make
     assert worker._clients == {client}
     assert not WorkerProcess._make_room(worker)
     assert worker.refused == {"idle-closed": 1}
+
+
+async def test_how_long_clients_take_to_send_their_bodies_does_not_lower_the_adaptive_limit(worker: Worker) -> None:
+    async def upload() -> int:
+        async with await worker.connect() as client:
+            client.send(request("/", "Content-Length: 2", method="POST") + b"a")
+            await asyncio.sleep(0.6)
+            client.send(b"b")
+            return (await client.answer()).status
+
+    async def limit() -> int:
+        return (await worker.stats()).upstreams["candidate"].limit
+
+    async with Upstream() as legacy, Upstream(lambda _: Act(ok(), delay=0.05)) as candidate:
+        adaptive = {"min": 2, "max": 64, "window": "100ms", "tolerance": 5}
+        more = {"adaptive_concurrency": adaptive, "shadow": NO_SHADOW, "breaker": NO_BREAKER}
+        await worker.apply(migration(legacy, candidate, "uploads", "retired", **more))
+        async with asyncio.timeout(20):
+            while await limit() < 40:
+                await asyncio.gather(*(worker.ask() for _ in range(64)))
+        before = await limit()
+        for _ in range(3):
+            assert set(await asyncio.gather(*(upload() for _ in range(before - 4)))) == {200}
+        assert await limit() >= before
