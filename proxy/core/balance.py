@@ -22,7 +22,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from math import log
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import mmh3
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Strategy = Literal["round-robin", "least-request", "hash"]
 
 _lead = attrgetter("lead")
-_HASHES = 2.0**32
+_HASHES: Final = 2.0**32
 
 
 class Balance:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
 State = Literal["closed", "open", "half-open"]
 
-REFUSED = 0
+REFUSED: Final = 0
 """What :meth:`Breaker.admit` gives instead of a permit. Settling it does nothing."""
 
-_UNJUDGED = 1
+_UNJUDGED: Final = 1
 """The permit of a request that passes although it was not asked for (``observe``) or is not counted (``off``)."""
 
-SLICES = 10
+SLICES: Final = 10
 """A window is forgotten in so many pieces, so it covers between 90 % and 100 % of ``window``; to be exact would mean to
 keep every request."""
 
-JITTER = 0.2
+JITTER: Final = 0.2
 """The open time varies by this share, up or down, so that the breakers of many workers do not probe at one moment."""
 
-MAX_DOUBLINGS = 30
+MAX_DOUBLINGS: Final = 30
 """Above it an open time grows no more, whatever ``max_open`` is: 1 ms has become 12 days by then."""
 
-MAX_CHANGES = 16
+MAX_CHANGES: Final = 16
 """Changes kept until somebody takes them. The oldest are forgotten first; ``opened`` counts them all the same."""
 
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 
 class Event(enum.Enum):

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.upstreams import Bulkhead as Settings
 
-_UNBOUNDED = sys.maxsize
+_UNBOUNDED: Final = sys.maxsize
 
 
 class Waiter:

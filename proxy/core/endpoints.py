@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import mmh3
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from proxy.config.upstreams import Upstream
     from proxy.messages import EndpointWord
 
-FULL = 1000
+FULL: Final = 1000
 """An endpoint's share is its weight times this: thousandths, so that shares stay whole numbers."""
-SLOW_START_FIRST = 100
+SLOW_START_FIRST: Final = 100
 """Of FULL, at the moment an endpoint comes back: Envoy's least share too, enough for a cache to fill."""
-_ROUNDING = 1e-9
+_ROUNDING: Final = 1e-9
 """Shares like 7 % are not exact: a hundred times 0.07 is a little more than 7."""
 
 

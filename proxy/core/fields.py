@@ -55,7 +55,7 @@ _BY_NAME: dict[bytes, int] = {
     b"tracestate": Kind.FORWARDED,
 }
 
-TO_CLIENT_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN
+TO_CLIENT_DROPPED: Final = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN
 """Kinds of fields of an answer that its client is not to see."""
 
 NEVER_NAMED_IN_CONNECTION = frozenset(
@@ -70,10 +70,10 @@ FORBIDDEN_IN_TRAILERS = frozenset(_BY_NAME) | {
 }  # fmt: skip
 """Framing, routing, authentication, caching: a trailer with such a name is dropped (RFC 9110 section 6.5.1)."""
 
-_MEMO_ENTRIES = 2048
+_MEMO_ENTRIES: Final = 2048
 _MEMO_NAME_BYTES = 64
 """Longer names are not remembered: nobody uses them, and a flood of them would cost memory."""
-known: dict[bytes, tuple[bytes, int]] = {}
+known: Final[dict[bytes, tuple[bytes, int]]] = {}
 """What :func:`classify` has answered; loops over a head look here first, which saves them the call."""
 
 
@@ -109,7 +109,7 @@ def connection_tokens(value: bytes) -> set[bytes]:
     return {token.strip().lower() for token in value.split(b",") if token.strip()}
 
 
-_TELLING = TO_CLIENT_DROPPED | Kind.LENGTH
+_TELLING: Final = TO_CLIENT_DROPPED | Kind.LENGTH
 
 
 class Shape:
@@ -133,11 +133,11 @@ class Shape:
             self.kinds |= kind
 
 
-_MEMO_SHAPES = 1024
+_MEMO_SHAPES: Final = 1024
 _MEMO_SHAPE_NAMES = 64
 _MEMO_SHAPE_BYTES = 2048
 """Heads with more names, or longer ones in sum, are not remembered: all others together take a few megabytes."""
-shapes: dict[tuple[bytes, ...], Shape] = {}
+shapes: Final[dict[tuple[bytes, ...], Shape]] = {}
 """What :func:`shape_of` has answered; who is in a hurry looks here first."""
 
 

@@ -12,26 +12,29 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from operator import itemgetter
+from typing import Final
 
 from proxy.core.fields import Kind, Shape, classify, connection_tokens, known
 from proxy.core.request import Request
 from proxy.errors import ExchangeError, FailureKind
 
-CHUNKED = -1
+CHUNKED: Final = -1
 """A body length: the body is chunked."""
 
-MAX_LENGTH_BYTES = 2**63 - 1
+MAX_LENGTH_BYTES: Final = 2**63 - 1
 
-_HOST_KIND, _TRANSFER_KIND, _CONNECTION_KIND = Kind.HOST, Kind.TRANSFER, Kind.CONNECTION
+_HOST_KIND: Final = Kind.HOST
+_TRANSFER_KIND: Final = Kind.TRANSFER
+_CONNECTION_KIND: Final = Kind.CONNECTION
 
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+=%-]+)(?::\d{0,5})?")
-_DIGITS = re.compile(rb"0|[1-9][0-9]{0,18}")
-_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+=%-]+)(?::\d{0,5})?")
+_DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
+_REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 # As a number: `in` with bytes raises and clears an error inside CPython, and costs four times as much.
-_HASH = ord("#")
-_NEEDS_CARE = Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.LENGTH
+_HASH: Final = ord("#")
+_NEEDS_CARE: Final = Kind.TRANSFER | Kind.CONNECTION | Kind.UPGRADE | Kind.EXPECT | Kind.VIA | Kind.LENGTH
 
 
 _value = itemgetter(1)

@@ -9,6 +9,8 @@ Sources: RFC 9110 sections 5.3, 7.6; RFC 9112 sections 6, 9.6; W3C Trace Context
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.core.fields import (
     FORBIDDEN_IN_TRAILERS,
     NEVER_NAMED_IN_CONNECTION,
@@ -19,10 +21,10 @@ from proxy.core.fields import (
 )
 from proxy.core.request import Request
 
-_TO_UPSTREAM_DROPPED = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN | Kind.TWIN
+_TO_UPSTREAM_DROPPED: Final = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN | Kind.TWIN
 
-_ZERO = ord("0")
-_CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
+_ZERO: Final = ord("0")
+_CHUNKED_LINE: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:

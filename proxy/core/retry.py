@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.deadline import longest_pause
 from proxy.errors import CONSEQUENCES, FailureKind, Seen
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from proxy.config.upstreams import Retries
 
-MAX_RETRY_AFTER_SECONDS = 86_400.0
+MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 """A Retry-After above a day is taken for a day: no deadline is as long, and the number stays small."""
 
-_MAX_DIGITS = 9
+_MAX_DIGITS: Final = 9
 """More digits of seconds are decades; they are not read."""
 
-_MAX_DOUBLINGS = 40
+_MAX_DOUBLINGS: Final = 40
 """Of the back-off, so that the number stays finite; ``attempts`` ends it long before."""
 
-_NEVER_AGAIN = frozenset({FailureKind.NO_ENDPOINT, FailureKind.TOTAL_TIMEOUT})
+_NEVER_AGAIN: Final = frozenset({FailureKind.NO_ENDPOINT, FailureKind.TOTAL_TIMEOUT})
 """Failures of a class that is tried again, for which it is in vain: nobody is there to ask, or no time is left."""
 
 
@@ -113,11 +113,11 @@ class RetryPolicy:
         return max(longest * chance(), retry_after or 0.0)
 
 
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_CLOCK = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-_MONTH = rb"(?P<month>" + b"|".join(_MONTHS) + rb")"
-_DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-_DATES = tuple(
+_MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_CLOCK: Final = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_MONTH: Final = rb"(?P<month>" + b"|".join(_MONTHS) + rb")"
+_DAY: Final = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_DATES: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rb"%b, (?P<day>\d\d) %b (?P<year>\d{4}) %b GMT" % (_DAY, _MONTH, _CLOCK),  # IMF-fixdate
@@ -127,7 +127,7 @@ _DATES = tuple(
 )
 """The three forms that a recipient must accept (RFC 9110 section 5.6.7). The name of the day is not checked."""
 
-_HALF_A_CENTURY_SECONDS = 50 * 365.25 * 86_400
+_HALF_A_CENTURY_SECONDS: Final = 50 * 365.25 * 86_400
 
 
 def parse_retry_after(value: bytes, wall_now: float) -> float | None:

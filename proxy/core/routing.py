@@ -12,13 +12,13 @@ already known to fit host and path, so only the further conditions of a few rule
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from proxy.config.model import Route
 from proxy.core.request import Request
 from proxy.core.template import ANY, EXACT, REGEX, PathPattern, ambiguous, decoded, path_pattern
 
-MAX_REGEX_PATH_BYTES = 2048
+MAX_REGEX_PATH_BYTES: Final = 2048
 """Longer paths fit no ``path_regex``: the bound of what one match may cost."""
 
 Rank = tuple[int, tuple[int, int], tuple[int, int, int, int], int]

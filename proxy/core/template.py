@@ -11,16 +11,20 @@ ways has the same rank, and lint can see the tie.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.config.model import Match
 from proxy.core.regex import PathRegex
 
-EXACT, TEMPLATE, PREFIX, REGEX, ANY = 4, 3, 2, 1, 0
+EXACT: Final = 4
+TEMPLATE: Final = 3
+PREFIX: Final = 2
+REGEX: Final = 1
+ANY: Final = 0
 """Kinds of a pattern, in order of precedence."""
 
-_HEX = rb"[0-9A-Fa-f]"
+_HEX: Final = rb"[0-9A-Fa-f]"
 _find_ambiguity = re.compile(
     # Every alternative begins with one of four literals: the engine then skips other bytes at the speed of memchr.
     rb"//"  # empty segment: merged by some, kept by others
@@ -34,7 +38,7 @@ _find_ambiguity = re.compile(
 ).search
 # As numbers: `in` with bytes raises and clears an error inside CPython, and costs four times as much.
 _PERCENT, _SEMICOLON, _BACKSLASH = b"%;\\"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def ambiguous(path: bytes) -> bool:

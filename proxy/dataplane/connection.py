@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import getrandbits
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.exchange import Exchange
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.dataplane.worker import Worker
     from proxy.wire.downstream import ClientConnection
 
-LINGER_SECONDS = 5.0
+LINGER_SECONDS: Final = 5.0
 """After an answer to a request that was not read to its end, what still comes is read and thrown away for this long:
 closing at once would reset the connection and could destroy the answer on its way (RFC 9112 section 9.6)."""
 

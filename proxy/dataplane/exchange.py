@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from random import random
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.decide import decide
 from proxy.core.drills import describe
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from proxy.wire.downstream import ClientConnection
     from proxy.wire.response import ResponseHead
 
-CLIENT_CLOSED_STATUS = 499
+CLIENT_CLOSED_STATUS: Final = 499
 """In figures only: the client left before it was answered."""
 
-_AMBIGUOUS = FailureKind.AMBIGUOUS_PATH
+_AMBIGUOUS: Final = FailureKind.AMBIGUOUS_PATH
 
 
 class Exchange:

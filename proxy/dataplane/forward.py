@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.model import SAFE_METHODS
 from proxy.core.deadline import try_deadline
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
 
-CONTINUE_SECONDS = 1.0
+CONTINUE_SECONDS: Final = 1.0
 """A client that waits for 100 (Continue) gets ours after this time, if the upstream says nothing."""
 
-JOIN_BYTES = 16 * 1024
+JOIN_BYTES: Final = 16 * 1024
 """Up to this a head and its first body bytes leave in one write; above it the copy would cost more than the write."""
 
-HALF_CLOSED_SECONDS = 5.0
+HALF_CLOSED_SECONDS: Final = 5.0
 """How long an answer of unknown length may be silent before a client that has half-closed counts as gone."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from random import getrandbits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane.answers import options_answer
 from proxy.dataplane.request_body import RequestBody
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.core.request import Request
     from proxy.dataplane.exchange import Exchange
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
 
 
 def our_lines(exchange: Exchange, prefix: bytes) -> bytes:
@@ -91,7 +91,7 @@ def answered_here(exchange: Exchange) -> bool:
     return False
 
 
-UNROUTED_REPLAY_BYTES = 1024 * 1024
+UNROUTED_REPLAY_BYTES: Final = 1024 * 1024
 """Of a body without a route, kept for a retry; the default of ``fallback.max_replay_body``."""
 
 

@@ -6,7 +6,7 @@ within what all copies of a worker may take. One that is not kept is sent once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.gate import CHUNKED
 from proxy.core.heads import trailer_lines
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.core.request import Request
     from proxy.wire.downstream import ClientConnection
 
-REPLAY_MEMORY_BYTES = 128 * 1024 * 1024
+REPLAY_MEMORY_BYTES: Final = 128 * 1024 * 1024
 """What all request bodies that are kept for a retry, a fallback or a shadow may take in one worker; above it a body is
 sent once, and counted."""
 

@@ -12,7 +12,7 @@ import asyncio
 from contextlib import suppress
 from random import random
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.config.model import SAFE_METHODS
 from proxy.core.deadline import try_deadline
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from proxy.dataplane.upstreams import Way
     from proxy.wire.response import ResponseHead
 
-_BAD_STATUS = FailureKind.BAD_STATUS.value
-_SILENT = (FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.TOTAL_TIMEOUT)
-_NOTHING, _GOOD, _BAD = 0, 1, -1  # verdicts of a try; numbers, because None in a `finally` is not for compilers
+_BAD_STATUS: Final = FailureKind.BAD_STATUS.value
+_SILENT: Final = (FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.TOTAL_TIMEOUT)
+_NOTHING: Final = 0
+_GOOD: Final = 1
+_BAD: Final = -1  # verdicts of a try; numbers, because None in a `finally` is not for compilers
 
 
 def fall_back(exchange: Exchange, failure: ExchangeError) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from random import random
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.model import SAFE_METHODS
 from proxy.core.fields import Kind, classify
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
 
-SPENT_BYTES = 16 * 1024
+SPENT_BYTES: Final = 16 * 1024
 """Kept of an answer whose pair cannot be compared any more: streams go on for hours, and others need the memory."""
 
-_MARK = b"X-Banyan-Shadow: 1\r\n"
+_MARK: Final = b"X-Banyan-Shadow: 1\r\n"
 
 
 class Side:

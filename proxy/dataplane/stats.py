@@ -8,13 +8,14 @@ the tables grow.
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Final
 
 from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
 
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Values of the label ``method``; every other one counts as ``other``."""
 
-_BUCKETS = DURATION_BUCKETS_SECONDS
+_BUCKETS: Final = DURATION_BUCKETS_SECONDS
 
 
 def count(table: dict[str, int], key: str) -> None:
@@ -25,18 +26,26 @@ def count(table: dict[str, int], key: str) -> None:
 class Tally:
     """How often something happened, and how long it took."""
 
-    __slots__ = ("histogram", "number")
+    __slots__ = ("_counts", "_total")
 
     def __init__(self) -> None:
-        self.number = 0
-        self.histogram = Histogram()
+        self._counts = [0] * (len(_BUCKETS) + 1)
+        self._total = 0.0
 
     def add(self, seconds: float) -> None:
         """Once more, with its duration."""
-        self.number += 1
-        histogram = self.histogram
-        histogram.counts[bisect_left(_BUCKETS, seconds)] += 1
-        histogram.total += seconds
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._total += seconds
+
+    @property
+    def number(self) -> int:
+        """How often."""
+        return sum(self._counts)
+
+    @property
+    def histogram(self) -> Histogram:
+        """A copy of the durations, as the supervisor is told."""
+        return Histogram(self._counts.copy(), self._total)
 
 
 class RouteStats:

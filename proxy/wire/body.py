@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-MAX_CHUNK_LINE_BYTES = 4096
+MAX_CHUNK_LINE_BYTES: Final = 4096
 """Size and extensions of one chunk; nobody sends extensions, and some attack with them."""
-MAX_TRAILER_BYTES = 8192
-MAX_TRAILERS = 32
-MAX_CHUNK_BYTES = 2**63 - 1
+MAX_TRAILER_BYTES: Final = 8192
+MAX_TRAILERS: Final = 32
+MAX_CHUNK_BYTES: Final = 2**63 - 1
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
-_TRAILER = re.compile(
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+_TRAILER: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*"
     rb"((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*\r\n"
 )

@@ -12,7 +12,7 @@ import socket
 import struct
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
     from proxy.wire.tunnel import Tunnel
 
-READ_MARK_BYTES = 256 * 1024
+READ_MARK_BYTES: Final = 256 * 1024
 """Unread bytes above which the socket is not read: a body that waits for its upstream, or a flood of pipelining."""
 
-CLOSE_SECONDS = 60.0
+CLOSE_SECONDS: Final = 60.0
 """How long a closed connection may take to swallow what was written before."""
 
-_SPACE, _TAB = 0x20, 0x09
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_SPACE: Final = 0x20
+_TAB: Final = 0x09
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 def _repeating(raw: bytes) -> list[tuple[bytes, bytes]]:

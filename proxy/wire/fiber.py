@@ -15,12 +15,12 @@ fiber whether it is late.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.wire.pause import GO_ON, PARK
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Fiber:

@@ -12,8 +12,9 @@ requests per second (docs/performance.md).
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
-DIRECT_BYTES = 32 * 1024
+DIRECT_BYTES: Final = 32 * 1024
 """Pieces above this are given to the transport at once: joining them would copy them."""
 
 

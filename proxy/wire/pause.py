@@ -7,7 +7,7 @@ it is a tuple to CPython, which compiled modules cannot make.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import cast
+from typing import Final, cast
 
 
 class _Pause(tuple[None, ...]):
@@ -17,7 +17,7 @@ class _Pause(tuple[None, ...]):
     __await__ = tuple.__iter__
 
 
-PARK = cast("Awaitable[None]", _Pause((None,)))
+PARK: Final = cast("Awaitable[None]", _Pause((None,)))
 """Stop here until somebody resumes the coroutine."""
-GO_ON = cast("Awaitable[None]", _Pause(()))
+GO_ON: Final = cast("Awaitable[None]", _Pause(()))
 """Do not stop."""

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from proxy.errors import OUT_OF_RESOURCES, ExchangeError, FailureKind, Seen
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.wire.fiber import Fiber
     from proxy.wire.outbox import Outbox
 
-IDLE_SECONDS = 4.0
+IDLE_SECONDS: Final = 4.0
 
 
 class Pool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -37,16 +37,18 @@ if TYPE_CHECKING:
     from proxy.wire.pool import Pool
     from proxy.wire.tunnel import Tunnel
 
-MAX_HEAD_BYTES = 64 * 1024
-MAX_FIELDS = 200
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 200
 """Answers may have larger heads than requests: frameworks set many cookies."""
-MAX_INTERIM_ANSWERS = 16
+MAX_INTERIM_ANSWERS: Final = 16
 """1xx answers before the final one; more is an attack or a bug."""
-RESCUE_BYTES = 64 * 1024
+RESCUE_BYTES: Final = 64 * 1024
 
-_TRANSFER, _CONNECTION, _LENGTH = Kind.TRANSFER, Kind.CONNECTION, Kind.LENGTH
-_INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
-_NO_BODY = (204, 304)
+_TRANSFER: Final = Kind.TRANSFER
+_CONNECTION: Final = Kind.CONNECTION
+_LENGTH: Final = Kind.LENGTH
+_INTERIM: Final = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+_NO_BODY: Final = (204, 304)
 
 
 def _repeating(raw: bytes) -> tuple[Fields, list[tuple[int, tuple[bytes, bytes]]], int]:
