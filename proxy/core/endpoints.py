@@ -91,7 +91,10 @@ class EndpointState:
 
 
 class EndpointSet:
-    """The endpoints of one upstream. It is empty until the first :meth:`update`. ``panic``: the unfit are used too."""
+    """The endpoints of one upstream. It is empty until the first :meth:`update`.
+
+    ``panic``: the unfit are used too. ``nobody``: no endpoint is used.
+    """
 
     __slots__ = (
         "_allowed",
@@ -103,6 +106,7 @@ class EndpointSet:
         "_settings",
         "_starting",
         "_states",
+        "nobody",
         "panic",
     )
 
@@ -117,6 +121,7 @@ class EndpointSet:
         self._ejected = 0
         self._allowed = 0
         self.panic = False
+        self.nobody = True
         self._work_out(now)
 
     @property
@@ -241,6 +246,7 @@ class EndpointSet:
         # Legacy has no one behind it, so it is asked even where the configuration forbids panic.
         self.panic = len(fit) < settings.panic * count - _ROUNDING or (not self._ejects and not fit and count > 0)
         used = listed if self.panic else fit
+        self.nobody = not used
         self._starting = False
         for state in used:
             fraction = _fraction(now - state.back_since, settings.slow_start)

@@ -7,6 +7,7 @@ to one snapshot alone (clocks, policies) is on the :class:`Way`, which a request
 
 from __future__ import annotations
 
+from collections import Counter
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from proxy.core.bulkhead import Bulkhead
 from proxy.core.endpoints import EndpointSet, EndpointState
 from proxy.core.retry import RetryBudget, RetryPolicy
 from proxy.messages import BreakerEvent, BreakerFigures, EndpointWord, UpstreamFigures
+from proxy.telemetry.logs import log_line
 from proxy.wire.pool import Pool
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from proxy.config.upstreams import Timeouts, Upstream
     from proxy.messages import Endpoints
     from proxy.wire.outbox import Outbox
+
+TELL_SECONDS: Final = 60.0
+"""Between two lines about an upstream of which too few endpoints are fit."""
+SETTLE_SECONDS: Final = 1.0
+"""After the start, until it is told that there is no endpoint: the first may just be coming."""
 
 BreakerKey = tuple[str, str, str]
 """Route, upstream, purpose (``traffic`` or ``shadow``)."""
@@ -42,6 +49,7 @@ class UpstreamState:
         "_outbox",
         "_pools",
         "_shadow_pools",
+        "_tell_at",
         "_told",
         "adaptive",
         "budget",
@@ -58,6 +66,7 @@ class UpstreamState:
         self._max_idle = settings.max_idle
         self._outbox = outbox
         self._told: list[EndpointWord] | None = None
+        self._tell_at = now + SETTLE_SECONDS
         self._pools: dict[str, Pool] = {}
         self._shadow_pools: dict[str, Pool] = {}
         self.endpoints = EndpointSet(settings, now, ejects=not legacy)
@@ -140,6 +149,11 @@ class UpstreamState:
         self._tidy()
         for pool in (*self._pools.values(), *self._shadow_pools.values()):
             pool.sweep(now)
+        if now >= self._tell_at and (self.endpoints.panic or self.endpoints.nobody):
+            self._tell_at = now + TELL_SECONDS
+            states = Counter(endpoint.state for endpoint in self.endpoints.figures().values())
+            used = "none" if self.endpoints.nobody else "all"
+            log_line("error", "too-few-endpoints-fit", upstream=self.name, used=used, **states)
 
     def _tidy(self) -> None:
         """Close the connections of endpoints that are gone."""

@@ -1,6 +1,7 @@
 """Several endpoints of one upstream in a running worker: who is asked, who is left out, and who is asked next."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from typing import Any
@@ -113,18 +114,20 @@ async def test_when_all_fail_no_more_than_the_share_is_ejected_and_the_rest_is_a
 
 
 @pytest.mark.parametrize(("panic", "status"), [("50%", 200), ("0%", 503)])
-async def test_if_all_are_unhealthy_panic_decides(worker: Worker, panic: str, status: int) -> None:
-    async with Upstream() as one, Upstream() as two:
+async def test_if_all_are_unhealthy_panic_decides_and_it_is_told_once_a_minute(panic: str, status: int) -> None:
+    async with Upstream() as one, Upstream() as two, running() as worker:
         document = among(f"panic-{status}", one, two, panic=panic)
         await worker.apply(document)
         await worker.word({"candidate": [EndpointWord(u.url, 1, healthy=False) for u in (one, two)]})
-        try:
-            await until_figures(worker, lambda f: {e.state for e in f.endpoints.values()} == {"unhealthy"})
-            answer = await worker.ask()
-            assert (answer.status, answer.get("retry-after") is not None) == (status, status == 503)
-            assert (await figures(worker)).panic is (status == 200)
-        finally:
-            await worker.word({})
+        await until_figures(worker, lambda f: {e.state for e in f.endpoints.values()} == {"unhealthy"})
+        answer = await worker.ask()
+        assert (answer.status, answer.get("retry-after") is not None) == (status, status == 503)
+        assert (await figures(worker)).panic is (status == 200)
+        await until(lambda: "too-few-endpoints-fit" in worker.log())
+        await asyncio.sleep(0.3)
+        (line,) = [json.loads(x) for x in worker.log().splitlines() if "too-few-endpoints-fit" in x]
+        assert (line["upstream"], line["unhealthy"]) == ("candidate", 2)
+        assert line["used"] == ("all" if status == 200 else "none")
 
 
 async def until_figures(worker: Worker, holds: Any) -> None:
