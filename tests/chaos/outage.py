@@ -48,7 +48,7 @@ FAULTS: dict[str, dict[str, float]] = {
     "slow": {"late": 1.0, "late_seconds": 2.0},
     "garbage": {"garbage": 1.0},
     "5xx": {"fail": 1.0},
-    "5xx, one in three": {"fail": 0.33},
+    "5xx of a third": {"fail": 0.33},
 }
 
 
