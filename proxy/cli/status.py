@@ -14,7 +14,7 @@ from proxy.telemetry.visible import visible
 
 _COLUMNS = ("route", "stage", "requests", "candidate", "5xx", "fallbacks", "match", "version")
 _RIGHT = _COLUMNS[2:]
-_BREAKERS = ("route", "upstream", "of", "state", "not closed for", "tries in", "workers", "opened", "refused")
+_BREAKERS = ("route", "upstream", "purpose", "state", "not closed for", "probe in", "workers", "opened", "refused")
 _UPSTREAMS = ("upstream", "in flight", "queued", "limit", "overflows", "retries refused", "endpoints")
 _EVENTS = ("when", "who", "what", "route", "from", "to", "why")
 MAX_LISTED = 20
@@ -106,6 +106,7 @@ def _breakers(breakers: list[dict[str, Any]]) -> None:
     if not breakers:
         return
     click.echo("\nbreakers that are not closed:")
+    breakers = sorted(breakers, key=_mildness)
     show(_BREAKERS, [_breaker(one) for one in breakers[:MAX_LISTED]], _BREAKERS[4:])
     if len(breakers) > MAX_LISTED:
         click.echo(f"and {len(breakers) - MAX_LISTED} more")
@@ -118,11 +119,23 @@ def _breaker(one: dict[str, Any]) -> list[str]:
         one["purpose"],
         f"{one['state']} (observed only)" if one["mode"] == "observe" else one["state"],
         duration(one["not_closed_seconds"]),
-        duration(one["open_seconds"]) if one["state"] == "open" else "-",
+        _probe_in(one),
         _workers(one),
         f"{one['opened']:,}",
         f"{one['refused']:,}",
     ]
+
+
+def _mildness(one: dict[str, Any]) -> tuple[bool, bool, bool]:
+    """A sort key: what stops clients comes before what stops shadows, or nobody."""
+    return one["mode"] == "observe", one["purpose"] == "shadow", one["state"] != "open"
+
+
+def _probe_in(one: dict[str, Any]) -> str:
+    """An open breaker stays open until somebody asks, however long ago its time was over."""
+    if one["state"] != "open":
+        return "-"
+    return duration(one["open_seconds"]) if one["open_seconds"] else "next request"
 
 
 def _workers(one: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
-"""Tables: drawn on a terminal, plain columns into a pipe.
+"""Tables: drawn on a terminal that has room for them, else plain columns, as into a pipe.
 
-Law: a cell is text, whatever it holds; nothing recorded becomes markup or a control sequence.
+Law: a cell is text, whatever it holds; nothing recorded becomes markup or a control sequence. Names and figures are
+never folded: only cells that are longer than ``LONG`` are, and where that does not make room nothing is drawn.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from datetime import UTC, datetime
 import click
 
 from proxy.telemetry.visible import visible
+
+LONG = 40
+"""Characters above which a cell is prose or a value, which can be read in several lines; names are mostly shorter."""
+ROOM = 20
+"""Characters of a line that prose needs to be readable."""
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -38,12 +44,18 @@ def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    widths = [max(len(row[n]) for row in [columns, *rows]) for n in range(len(columns))]
+    least = [width if width <= LONG else ROOM for width in widths]
+    if sum(least) + 3 * len(columns) + 1 > console.width:  # a blank on either side of a cell, and a line between two
+        _plain(columns, rows, right)
+        return
     table = Table()
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=width <= LONG)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: brackets are no markup
-    Console().print(table)
+    console.print(table)
 
 
 def share(value: float | None) -> str:

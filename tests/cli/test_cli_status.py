@@ -94,6 +94,24 @@ def test_only_breakers_that_are_not_closed_are_shown(show: Show) -> None:
     assert "calm" not in text
 
 
+def test_an_open_breaker_whose_time_is_over_waits_for_a_request(show: Show) -> None:
+    text = show(found(breakers=[breaker(open_seconds=0.0)]))
+    assert row(text, "orders-read")[5] == "next request"
+
+
+def test_breakers_that_stop_clients_come_first(show: Show) -> None:
+    text = show(
+        found(
+            breakers=[
+                breaker(route="a-observed", mode="observe"), breaker(route="b-shadow", purpose="shadow"),
+                breaker(route="c-half-open", state="half-open", workers={"half-open": 1}), breaker(route="d-open"),
+            ]
+        )
+    )  # fmt: skip
+    order = [text.index(name) for name in ("d-open", "c-half-open", "b-shadow", "a-observed")]
+    assert order == sorted(order)
+
+
 def test_nothing_to_tell_of_breakers_is_not_told(show: Show) -> None:
     assert "breaker" not in show(found(breakers=[breaker(state="closed")]))
 
