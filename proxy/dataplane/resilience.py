@@ -124,7 +124,7 @@ class Tries:
         policy, upstream = way.policy, way.upstream
         if policy is None or upstream.budget is None or self.number >= policy.attempts:
             return False
-        if exchange.answering or not exchange.body_at_hand or exchange.client.lost or exchange.draining:
+        if exchange.answering or not exchange.body_at_hand or exchange.client.lost:
             return False
         request = exchange.request
         why = policy.reason(

@@ -85,7 +85,7 @@ class Worker:
         self._endpoints: Endpoints | None = None
         self._stats: dict[str, RouteStats] = {}
         self._servers: list[asyncio.Server] = []
-        self._clients: set[ClientConnection] = set()
+        self._clients: dict[ClientConnection, None] = {}  # in the order of their last look
         self._turned_away: set[ClientConnection] = set()
         self._descriptors = 0  # connections that there may be before new clients are too much
         self._exhausted_told = -EXHAUSTED_TELL_SECONDS
@@ -139,7 +139,7 @@ class Worker:
     def _opened(self, client: ClientConnection) -> None:
         why = self._too_much()
         if not why:
-            self._clients.add(client)
+            self._clients[client] = None
             client.fiber.start(serve(client, self))
             return
         linger = len(self._turned_away) < min(TURNED_AWAY, self._descriptors // 8)
@@ -163,7 +163,8 @@ class Worker:
 
         It stays among ours until it is gone: one that does not take its last bytes is cut by the sweep, and counts.
         """
-        for client in islice(self._clients, ROOM_LOOKS):
+        for client in list(islice(self._clients, ROOM_LOOKS)):
+            self._clients[client] = self._clients.pop(client)  # to the end: another call looks at others
             if not client.serving and not client.pending and client.abort_at == NEVER:
                 client.close()
                 count(self.refused, "idle-closed")
@@ -171,7 +172,7 @@ class Worker:
         return False
 
     def _closed(self, client: ClientConnection) -> None:
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         self._turned_away.discard(client)
         if self.closing and not self._clients:
             self._over.set()

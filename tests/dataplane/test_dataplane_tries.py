@@ -277,9 +277,9 @@ async def test_a_connection_closed_to_make_room_counts_until_it_is_gone_and_make
             self.abort_at = 60.0
 
     client = Idle()
-    worker: Any = SimpleNamespace(_clients={client}, refused={})
+    worker: Any = SimpleNamespace(_clients={client: None}, refused={})
     assert WorkerProcess._make_room(worker)
-    assert worker._clients == {client}
+    assert worker._clients == {client: None}
     assert not WorkerProcess._make_room(worker)
     assert worker.refused == {"idle-closed": 1}
 
