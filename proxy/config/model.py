@@ -301,7 +301,7 @@ class Overload(Model):
 class AccessLog(Model):
     """One JSON line for each request: what became of it, and why. Off unless it is written."""
 
-    file: str = "-"
+    file: str = Field(default="-", min_length=1)
     """Where to; relative to the working directory, opened again at each reload. ``-``: standard output."""
     queue: int = Field(default=10_000, ge=1, le=1_000_000)
     """Lines that may wait for the disk, per worker; above it they are dropped and counted."""

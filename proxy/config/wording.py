@@ -68,6 +68,8 @@ def fault_of(error: ErrorDetails, root: Node) -> Fault:
         return node.fault(f"{name} must be {' or '.join(expected)}", hint)
     if kind in _BOUNDS:
         text, bound = _BOUNDS[kind]
+        if kind == "string_too_short" and context[bound] == 1:
+            return node.fault(f"{name} must not be empty")
         value = _bound(loc, context[bound])
         return node.fault(f"{name} {text.format(**{bound: value})}")
     return node.fault(f"{name}: {error['msg'].removeprefix('Value error, ')}")

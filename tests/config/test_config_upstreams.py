@@ -159,6 +159,7 @@ def test_a_faulty_reason_to_retry_is_one_fault_at_its_place(tmp_path: Path, reas
         ("discovery: {kubernetes: {service: a, port: true}}", 48, "write the name of a port, or its number"),
         ("discovery: {kubernetes: {service: a, port: '80'}}", 48, "without quotes"),
         ("discovery: {consul: {service: a, url: 'http://u:secret@h'}}", 43, "no user or password"),
+        ("discovery: {consul: {service: ''}}", 35, "discovery.consul.service must not be empty"),
     ],
 )
 def test_a_faulty_setting_is_one_fault_at_its_place(tmp_path: Path, setting: str, column: int, words: str) -> None:
