@@ -73,6 +73,16 @@ class AccessRecord(msgspec.Struct, gc=False):
     drill: str = ""  # the fault that was injected
 
 
+class _TryLine(msgspec.Struct, gc=False):
+    """A try as a line shows it."""
+
+    upstream: str
+    endpoint: str | msgspec.UnsetType  # unset: none was chosen
+    seconds: float
+    outcome: str | int
+    why: str
+
+
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of a line in their order; docs/operations.md explains them."""
 
@@ -88,7 +98,7 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     generation: int
     seconds: float
     bytes_sent: int
-    tries: list[Try]
+    tries: list[_TryLine]
     query: str = ""
     cohort: str = ""
     failure: str = ""
@@ -147,9 +157,10 @@ def encode(record: AccessRecord) -> bytes:
     return text + b"\n"
 
 
-def _try(one: Try) -> Try:
+def _try(one: Try) -> _TryLine:
     outcome = one.outcome if isinstance(one.outcome, int) else _label(one.outcome)
-    return Try(_label(one.upstream), _endpoint(one.endpoint), round(one.seconds, 6), outcome, _label(one.why))
+    endpoint = _endpoint(one.endpoint) if one.endpoint else msgspec.UNSET
+    return _TryLine(_label(one.upstream), endpoint, round(one.seconds, 6), outcome, _label(one.why))
 
 
 def _text(raw: bytes, limit: int) -> str:

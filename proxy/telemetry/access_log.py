@@ -17,6 +17,7 @@ import select
 import stat
 import threading
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -140,7 +141,8 @@ class AccessLog:
         fd = 1
         if self._file != STANDARD_OUTPUT:
             try:
-                Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError):  # a file stands there: "Not a directory", says the next line better
+                    Path(self._file).parent.mkdir(parents=True, exist_ok=True)
                 fd = os.open(self._file, OPEN_FLAGS, FILE_MODE)
                 os.set_blocking(fd, True)
             except OSError as error:

@@ -57,6 +57,14 @@ def test_a_line_has_what_became_of_the_request_and_nothing_empty() -> None:
     }  # fmt: skip
 
 
+def test_a_try_that_no_endpoint_was_chosen_for_names_none() -> None:
+    made = record()
+    made.tries = [Try("orders", "", 0.00004, "breaker-open")]
+    assert line(made)["tries"] == [
+        {"upstream": "orders", "seconds": 0.00004, "outcome": "breaker-open", "why": "first"}
+    ]
+
+
 def test_a_fallback_tells_its_whole_story() -> None:
     tries = [
         Try("orders", "http://a:1", 0.2, 503),

@@ -171,6 +171,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again_and_little_is_lost(
     assert numbers(file.read_bytes()) == [*range(10), 50]
     assert log.dropped == 40
     assert [line["event"] for line in told] == ["access-log-trouble", "access-log-back"]
+    assert told[0]["why"] == "Not a directory"
     assert told[1]["dropped"] == 40
 
 
