@@ -67,7 +67,8 @@ def _head(found: dict[str, Any]) -> None:
     connections = sum(worker.get("connections", 0) for worker in found["workers"])
     configuration = found["configuration"]
     where = ", ".join(f"http://{address}" for address in found["listen"])
-    click.echo(f"{found['state']} on {where} for {duration(found['uptime_seconds'])}, {connections} connections")
+    state, uptime = found["state"].replace("-", " "), duration(found["uptime_seconds"])
+    click.echo(f"{state} on {where} for {uptime}, {connections} connections")
     click.echo(f"workers: {up} of {len(found['workers'])} up, {restarts} restarts of processes")
     click.echo(f"configuration: {visible(configuration['path'])}, generation {configuration['generation']}")
 

@@ -30,7 +30,7 @@ def status(operations: Operations, tallies: dict[str, Tally]) -> Json:
     configuration = operations.configuration
     return {
         "version": __version__,
-        "state": "draining" if operations.draining else "serving" if operations.ready() else "starting",
+        "state": "draining" if operations.draining else "serving" if operations.ready() else "not-ready",
         "pid": os.getpid(),
         "started_at": operations.started_at,
         "uptime_seconds": time.time() - operations.started_at,
