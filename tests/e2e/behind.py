@@ -6,6 +6,7 @@ Law: whoever starts something here ends it with ``close``; every port is a free 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import threading
 import time
@@ -16,11 +17,19 @@ from pathlib import Path
 
 from aiohttp import web
 
+from legacy_stub import data
 from legacy_stub.processes import Child, Children
 
 ROOT = Path(__file__).parents[2]
+SKU = next(product.sku for product in data.products() if product.sku != data.GIFT_CARD)
+PRODUCT = f"/api/products/{SKU}"
+BIG = bytes(range(256)) * 12_000  # 3 MB: more than any buffer on the way
 FILE_BYTES = 100_000
 READY_TRIES = 400
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class Running:
