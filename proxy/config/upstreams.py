@@ -123,7 +123,8 @@ class Retries(Model):
     backoff: Duration = Field(default=0.025, ge=0)
     """The first pause is a random time up to this; it doubles with each try. 0s: no pause."""
     max_backoff: Duration = Field(default=0.25, ge=0)
-    """No random pause is longer. A Retry-After of the answer is honoured if the deadline leaves time for it."""
+    """No random pause is longer. A Retry-After of the answer is honoured if the deadline leaves time for it; one that
+    is longer than this goes to legacy at once where there is a fallback."""
 
 
 class Breaker(Model):

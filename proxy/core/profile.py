@@ -176,7 +176,9 @@ def _tries(
     for number in range(retries.attempts + 1):
         if number:
             pause = longest_pause(number - 1, retries.backoff, retries.max_backoff)
-            if now + pause >= ends:  # the data plane does not begin it either
+            if now + pause >= ends:  # the longest pause does not fit, but a random one may: up to the very end
+                if now < ends:
+                    steps.append(Step("pause", "", now, ends, cut=True))
                 return steps, True
             if pause:
                 steps.append(Step("pause", "", now, now + pause, cut=False))

@@ -77,7 +77,7 @@ class RetryBudget:
 class RetryPolicy:
     """The retries of one upstream, by one snapshot. ``attempts`` are the further tries after the first."""
 
-    __slots__ = ("_backoff", "_classes", "_max_backoff", "_statuses", "_with_key", "attempts")
+    __slots__ = ("_backoff", "_classes", "_statuses", "_with_key", "attempts", "max_backoff")
 
     def __init__(self, settings: Retries) -> None:
         self.attempts = settings.attempts
@@ -85,7 +85,7 @@ class RetryPolicy:
         self._statuses = {reason: str(reason) for reason in settings.on if isinstance(reason, int)}
         self._with_key = settings.unsafe == "idempotency-key"
         self._backoff = settings.backoff
-        self._max_backoff = settings.max_backoff
+        self.max_backoff = settings.max_backoff
 
     def reason(self, failure_kind: FailureKind, seen: Seen, status: int, *, safe: bool, idempotency_key: bool) -> str:
         """Why the request is to be tried again: the class or the status as ``on`` names it; '' if it is not to be.
@@ -109,7 +109,7 @@ class RetryPolicy:
         A random time up to ``backoff``, twice as long for each further one, up to ``max_backoff``; but not less than
         ``retry_after`` (seconds, from the answer; None: it said nothing). ``chance`` gives numbers from [0, 1).
         """
-        longest = longest_pause(min(attempt, _MAX_DOUBLINGS), self._backoff, self._max_backoff)
+        longest = longest_pause(min(attempt, _MAX_DOUBLINGS), self._backoff, self.max_backoff)
         return max(longest * chance(), retry_after or 0.0)
 
 

@@ -285,6 +285,7 @@ class Exchange:
             route=self.decision.route_id,
             reason=reason,
             failure=failure.kind.value,
+            detail=failure.detail,
             upstream=self.decision.plan.candidate if self.decision.plan else "",
             request_id=self.request_id,
         )
@@ -292,10 +293,10 @@ class Exchange:
         if self.runtime.expose:
             self._expose()
 
-    def note(self, way: Way, url: str, begun: float, outcome: str | int) -> None:
-        """A try on an endpoint (its URL; empty: none was chosen) is over, for the access log."""
+    def note(self, way: Way, url: str, outcome: str | int, seconds: float) -> None:
+        """A try on an endpoint (its URL; empty: none was chosen) for the access log; ``seconds`` to head or failure."""
         if self.tries is not None:
-            self.tries.append(Try(way.name, url, monotonic() - begun, outcome, self.why))
+            self.tries.append(Try(way.name, url, seconds, outcome, self.why))
 
     def send_continue(self) -> None:
         """Tell the client to go on: the upstream said nothing for too long."""

@@ -105,7 +105,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
             if not (stale and exchange.request.method in SAFE_METHODS and exchange.body_at_hand):
                 raise
             count(exchange.stats.counters.retries, "stale-connection")
-            exchange.note(way, pool.url, begun, failure.kind.value)
+            exchange.note(way, pool.url, failure.kind.value, monotonic() - begun)
             exchange.why = "retry"
         except BaseException:
             connection.discard()

@@ -148,6 +148,11 @@ class Tries:
         self._why, self._pause = why, pause
         return True
 
+    def too_late(self, retry_after: float | None) -> bool:
+        """Whether the upstream asks for a longer pause than a client should wait whom legacy can answer at once."""
+        policy = self._way.policy
+        return policy is not None and retry_after is not None and retry_after > policy.max_backoff
+
     def settle(self) -> None:
         """A try is over: a retry gives its place in the budget back."""
         if self._held is not None:
@@ -181,7 +186,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
         asked = exchange.now = monotonic()
     breaker, upstream, permit = way.breaker, way.upstream, 0
     if breaker is not None and not (permit := breaker.admit(begun, random)):
-        exchange.note(way, "", begun, "breaker-open")
+        exchange.note(way, "", "breaker-open", 0.0)
         raise ExchangeError(
             FailureKind.BREAKER_OPEN, Seen.NOT_SENT, breaker.state, retry_after=breaker.open_seconds(begun)
         )
@@ -204,7 +209,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             raise ExchangeError(FailureKind.NO_ENDPOINT, Seen.NOT_SENT, way.name)
         endpoint.in_flight += 1
         connection, head = await ask(exchange, way, upstream.pool(endpoint), mark, reserve, begun)
-        first_byte = exchange.now - asked
+        first_byte, headed = exchange.now - asked, exchange.now - begun
         status = head.status
         verdict, outcome = _GOOD, "ok"
         if status >= 400:
@@ -215,7 +220,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 with suppress(ExchangeError):  # broken or not, it is not passed on
                     connection.take_body()  # a short one is at hand, and the connection stays usable
                 connection.release(exchange.now)
-                exchange.note(way, endpoint.url, begun, status)
+                exchange.note(way, endpoint.url, status, exchange.now - begun)
                 raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, str(status))
         if upstream.adaptive is not None and not drilled:
             upstream.adaptive.observe(exchange.now - max(asked, exchange.sent_at), bulkhead.in_flight)
@@ -237,7 +242,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
             raise
         exchange.stats.answered(way.name, outcome, first_byte)
         if exchange.tries is not None:
-            exchange.note(way, endpoint.url, begun, status if outcome == _BAD_STATUS else outcome)
+            exchange.note(way, endpoint.url, status if outcome == _BAD_STATUS else outcome, headed)
     except BaseException as error:
         exchange.now = monotonic()
         if isinstance(error, ExchangeError) and error.seen is not Seen.NOT_SENT:
@@ -252,7 +257,7 @@ async def _try(  # noqa: C901 - whatever is taken is settled where it was taken
                 bulkhead.overflows += 1  # it had a place, and there was no descriptor or port left
             elif outcome:
                 exchange.stats.answered(way.name, outcome, first_byte)  # and then the client left
-            exchange.note(way, "" if endpoint is None else endpoint.url, begun, error.kind.value)
+            exchange.note(way, "" if endpoint is None else endpoint.url, error.kind.value, exchange.now - begun)
         if tries is not None:
             tries.avoid = endpoint
         _settle(exchange, way, endpoint, verdict, permit, placed)
@@ -286,7 +291,14 @@ def _settle(
         endpoint.in_flight -= 1
         if verdict == _BAD:
             if upstream.endpoints.failed(endpoint, exchange.now):
-                log_line("warning", "endpoint-ejected", upstream=way.name, endpoint=endpoint.url)
+                log_line(
+                    "warning",
+                    "endpoint-ejected",
+                    upstream=way.name,
+                    endpoint=endpoint.url,
+                    failures=endpoint.consecutive_failures,
+                    seconds=round(endpoint.ejected_until - exchange.now, 1),
+                )
         elif verdict == _GOOD and endpoint.consecutive_failures:
             upstream.endpoints.succeeded(endpoint)
     if permit and way.breaker is not None:
@@ -295,12 +307,15 @@ def _settle(
 
 def _given_up(exchange: Exchange, head: ResponseHead, tries: Tries | None) -> bool:
     """Whether an answer with this status is not passed on, because another try or legacy follows."""
+    falls_back = head.status >= 500 and may_fall_back(exchange, "5xx", Seen.MAYBE_SEEN)
     if tries is not None:
         wait = next((value for name, value in head.fields if name.lower() == b"retry-after"), None)
         after = None if wait is None else parse_retry_after(wait, time())
-        if tries.wanted(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, head.status, after):
+        if not (falls_back and tries.too_late(after)) and tries.wanted(
+            FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, head.status, after
+        ):
             return True
-    return head.status >= 500 and may_fall_back(exchange, "5xx", Seen.MAYBE_SEEN)
+    return falls_back
 
 
 async def _queue(exchange: Exchange, way: Way, ends: float) -> None:
@@ -337,12 +352,12 @@ async def _rehearse(exchange: Exchange, way: Way, drill: Drill, reserve: float) 
         by = min(begun + clocks.first_byte, try_deadline(begun, exchange.total_at - reserve, clocks.per_try))
         if begun + drill.delay >= by:
             await sleep(exchange, max(0.0, by - begun))
-            exchange.note(way, "", begun, "first-byte-timeout")
+            exchange.note(way, "", "first-byte-timeout", monotonic() - begun)
             raise ExchangeError(FailureKind.FIRST_BYTE_TIMEOUT, Seen.MAYBE_SEEN, "drill")
         await sleep(exchange, drill.delay)
     if drill.reset:
-        exchange.note(way, "", begun, "reset")
+        exchange.note(way, "", "reset", monotonic() - begun)
         raise ExchangeError(FailureKind.RESET, Seen.MAYBE_SEEN, "drill")
     if drill.abort is not None:
-        exchange.note(way, "", begun, drill.abort)
+        exchange.note(way, "", drill.abort, monotonic() - begun)
         raise ExchangeError(FailureKind.BAD_STATUS, Seen.MAYBE_SEEN, "drill", status=drill.abort)

@@ -238,8 +238,8 @@ class Upstreams:
         for name in self._states.keys() - settings.upstreams.keys():
             self._states.pop(name).close()
 
-    def way(self, route: str, name: str, settings: Settings) -> Way:
-        """How ``route`` reaches the upstream ``name``."""
+    def way(self, route: str, name: str, settings: Settings, *, shadows: bool) -> Way:
+        """How ``route`` reaches the upstream ``name``, and its shadows, if it has any there."""
         upstream = settings.upstreams[name]
         ours = upstream.breaker or (_OFF if name == settings.legacy else _ENFORCED)
         return Way(
@@ -247,7 +247,7 @@ class Upstreams:
             upstream,
             self._policies[name],
             self._breaker((route, name, "traffic"), ours),
-            self._breaker((route, name, "shadow"), upstream.breaker or _ENFORCED),
+            self._breaker((route, name, "shadow"), upstream.breaker or _ENFORCED) if shadows else None,
         )
 
     def _breaker(self, key: BreakerKey, settings: BreakerSettings) -> Breaker | None:

@@ -34,10 +34,20 @@ async def test_a_retry_waits_as_long_as_the_answer_asked_for(worker: Worker) -> 
 
     async with Upstream() as legacy, Upstream(busy_once) as candidate:
         more: dict[str, Any] = {"retries": {"on": [503], "backoff": "1ms"}, "breaker": NO_BREAKER}
-        await worker.apply(migration(legacy, candidate, "waits", "live", shadow=NO_SHADOW, **more))
+        await worker.apply(migration(legacy, candidate, "waits", "retired", shadow=NO_SHADOW, **more))
         assert (await worker.ask()).status == 200
         assert at[1] - at[0] >= 1.0
         assert legacy.requests == []
+
+
+async def test_no_client_waits_for_a_retry_after_when_legacy_can_answer_at_once(worker: Worker) -> None:
+    busy = ok(b"no", "Retry-After: 2", status="503 Busy")
+    async with Upstream(ok(b"legacy")) as legacy, Upstream(busy) as candidate:
+        more: dict[str, Any] = {"retries": {"on": [503]}, "breaker": NO_BREAKER}
+        await worker.apply(migration(legacy, candidate, "no-wait", "live", shadow=NO_SHADOW, **more))
+        assert (await worker.ask()).body == b"legacy"
+        assert len(candidate.requests) == 1
+        assert (await worker.route("no-wait")).fallbacks == {"5xx": 1}
 
 
 async def test_no_retry_if_the_deadline_leaves_no_time_for_the_wait_and_legacy_answers_at_once(worker: Worker) -> None:
