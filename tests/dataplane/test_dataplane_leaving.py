@@ -159,5 +159,6 @@ async def test_f18_ten_thousand_that_leave_leave_nothing_behind(worker: Worker) 
         async with asyncio.timeout(PATIENCE):
             while (stats := await worker.stats()).connections or stats.in_flight:
                 pass
-        assert worker.descriptors() <= descriptors + 20
+        # kept connections to the upstream are no leak: they go within IDLE_SECONDS
+        await until(lambda: worker.descriptors() <= descriptors + 20)
         assert worker.rss() - memory < 10 * 1024 * 1024
