@@ -68,7 +68,6 @@ class Exchange:
     why = "first"  # of the next try: first, retry or fallback
     keep = False
     shown = False  # some try that failed may have been seen, also if the last one was not
-    may_retry = False  # some upstream of this request has a retry policy
     answering = False  # something of the answer was sent to the client
     chunked = False  # the answer goes to the client in chunks
     ends_with_connection = False  # the end of the connection ends the answer
@@ -110,7 +109,6 @@ class Exchange:
             if worker.access_log is not None:
                 self.tries = []
             if request.length:
-                self.may_retry = route.may_retry
                 open_body(self)
             if request.kinds & Kind.MAX_FORWARDS and answered_here(self):
                 return

@@ -66,11 +66,11 @@ def open_body(exchange: Exchange) -> None:
     limit, cap = exchange.runtime.limits.body, 0
     if plan is not None:
         limit = plan.max_body
-        if decision.fallback or exchange.may_retry:
+        if decision.fallback or exchange.route.may_retry:
             cap = plan.max_replay_body
         if decision.shadow:
             cap = max(cap, plan.route.shadow.max_body)
-    elif exchange.may_retry:
+    elif exchange.route.may_retry:
         cap = UNROUTED_REPLAY_BYTES
     exchange.body = RequestBody(exchange.client, exchange.request, cap, limit, exchange.memory)
 

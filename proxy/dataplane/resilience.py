@@ -165,7 +165,6 @@ class Tries:
         exchange = self._exchange
         try:
             await sleep(exchange, self._pause)
-            exchange.now = monotonic()
         except BaseException:
             self.settle()
             raise

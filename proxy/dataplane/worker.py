@@ -201,13 +201,18 @@ class Worker:
         log = self.access_log
         if settings is None:
             if log is not None:
-                spawn(asyncio.to_thread(log.close, ACCESS_LOG_SECONDS), "close the access log")
-                self._access_log_dropped += log.dropped
                 self.access_log = None
+                counted = log.dropped
+                self._access_log_dropped += counted
+                spawn(self._close_access_log(log, counted), "close the access log")
         elif log is None:
             self.access_log = AccessLog(settings.file, settings.queue)
         else:
             log.reopen(settings.file, settings.queue)
+
+    async def _close_access_log(self, log: AccessLog, counted: int) -> None:
+        await asyncio.to_thread(log.close, ACCESS_LOG_SECONDS)
+        self._access_log_dropped += log.dropped - counted  # what closing had no time for
 
     async def _listen(self, address: str) -> None:
         host, _, port = address.rpartition(":")
