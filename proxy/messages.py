@@ -25,6 +25,23 @@ class Histogram(msgspec.Struct):
     total: float = 0.0  # seconds
 
 
+DELTA_BUCKETS_SECONDS = (
+    -10.0, -5.0, -2.5, -1.0, -0.5, -0.25, -0.1, -0.05, -0.025, -0.01, -0.005, -0.0025, -0.001,
+    0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of the differences between two answers to one request; the last bucket, +Inf, has no bound."""
+
+
+class Paired(msgspec.Struct):
+    """What is known of both answers to one request: candidate minus legacy, over all pairs that a worker had."""
+
+    deltas: list[int] = msgspec.field(default_factory=lambda: [0] * (len(DELTA_BUCKETS_SECONDS) + 1))
+    total: float = 0.0  # seconds, the sum of the differences
+    would_time_out: int = 0  # the candidate took longer than its own timeouts allow, or its shadow timed out
+    legacy_errors: int = 0  # no answer, or a 5xx
+    candidate_errors: int = 0
+
+
 class RouteCounters(msgspec.Struct):
     """Everything that a worker counts for one route. Keys that join several labels use one space."""
 
@@ -45,6 +62,11 @@ class RouteCounters(msgspec.Struct):
     shadow_dropped: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
     matched: int = 0  # pairs found equal in the worker
     reasons: dict[str, int] = msgspec.field(default_factory=dict)  # why an arm was chosen -> n
+    self_matched: int = 0  # pairs of legacy with itself that were equal in the worker
+    paired: Paired = msgspec.field(default_factory=Paired)
+    coverage: dict[str, list[int]] = msgspec.field(
+        default_factory=dict
+    )  # cell (core.coverage) -> [seen in traffic that legacy answered, compared with a candidate's answer]
 
 
 class BreakerFigures(msgspec.Struct):
@@ -117,6 +139,10 @@ class WorkerStats(msgspec.Struct, tag="worker-stats"):
     replay_refused: dict[str, int] = {}  # "size" | "memory" -> n, request bodies of which no copy was kept
 
 
+SIZE_RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.8, 0.95, 0.99, 1.01, 1.05, 1.25, 2.0, 4.0, 10.0)
+"""Upper bounds of the candidate's body size divided by legacy's; the last bucket, +Inf, has no bound."""
+
+
 class CompareCounters(msgspec.Struct):
     """What the comparator counts for one route, without the pairs that were equal in the worker."""
 
@@ -124,6 +150,16 @@ class CompareCounters(msgspec.Struct):
         default_factory=dict
     )  # "matched" | "ignored" | "mismatched" | "incomparable" -> n
     incomparable: dict[str, int] = msgspec.field(default_factory=dict)  # reason -> n
+    expected: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # why pairs are "ignored": "rules" | "accepted" | "noise" -> n
+    selfs: int = 0  # pairs of legacy with itself that were compared to the end here
+    shapes: dict[str, list[int]] = msgspec.field(
+        default_factory=dict
+    )  # "cell\x1fshape" -> [seen in legacy's answers, compared]; of the answers that were looked at
+    sizes: list[int] = msgspec.field(
+        default_factory=lambda: [0] * (len(SIZE_RATIO_BUCKETS) + 1)
+    )  # candidate's body / legacy's, of the pairs that were not equal in the worker
 
 
 class ComparatorStats(msgspec.Struct, tag="comparator-stats"):
@@ -201,10 +237,17 @@ class Answer(msgspec.Struct):
     truncated: bool  # the body went over the capture cap; ``body`` holds its beginning
     seconds: float  # from sending to the end of the answer
     failure: str = ""
+    size: int = 0  # bytes of the whole body, if ``truncated`` and it was read to its end
+    digest: bytes = b""  # of the whole body, if ``truncated`` and it was read to its end; of one algorithm
 
 
 class Pair(msgspec.Struct, tag="pair"):
-    """Two answers to one request that were not byte-equal; worker to comparator."""
+    """Two answers to one request; worker to comparator.
+
+    ``purpose``: "compare" for two that were not byte-equal; "self" for two of legacy's that were not; "read-back" for
+    reads after a write; "seen" for an answer of legacy's that is only looked at for its shape and the record of
+    requests (``candidate`` is then empty, or was equal: ``compared`` says which).
+    """
 
     generation: int
     route: str
@@ -219,6 +262,16 @@ class Pair(msgspec.Struct, tag="pair"):
     cohorts: list[str]
     legacy: Answer
     candidate: Answer
+    purpose: str = "compare"  # "compare" | "self" | "read-back" | "seen"
+    cell: str = ""  # of the coverage, see core.coverage
+    compared: bool = True  # False: "seen" without a candidate
+
+
+class Expected(msgspec.Struct, tag="expected"):
+    """What the comparator counts as expected; replaces what was said before."""
+
+    accepted: dict[str, float]  # fingerprint -> until, seconds since the epoch; 0: for good
+    noisy: list[str]  # fingerprints
 
 
 ToWorker = Snapshot | Endpoints | Drain

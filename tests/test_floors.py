@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "proxy"
 
 FLOORS = [
     {"errors", "messages", "__init__", "__version__"},
-    {"config.model", "config.upstreams", "config.values", "config.base"},
+    {"config.model", "config.upstreams", "config.values", "config.base", "config.comparing"},
     {"core", "compare"},
     {"config"},
     {"wire", "store", "telemetry"},

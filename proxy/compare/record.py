@@ -15,7 +15,7 @@ import orjson
 
 from proxy.compare.decode import content_type, decode_body, to_text
 from proxy.compare.document import DuplicateKeyError, NotJsonError, Number, is_risky, parse_json
-from proxy.compare.redact import by_shape, by_shape_encoded, is_secret_name, key_of, mask, scalar
+from proxy.compare.redact import PLAIN
 from proxy.compare.result import Budget, Incomparable, Result
 from proxy.compare.verdict import family
 from proxy.messages import Answer, Fields, Pair
@@ -34,7 +34,7 @@ _COOKIE = re.compile(r"\s*([^=;\s]{1,200})\s*=\s*([^;]*)")
 def record(pair: Pair, result: Result, budget: Budget) -> dict[str, Any]:
     """The pair and what was found, as JSON values."""
     return {
-        "request_id": by_shape(pair.request_id[:200]),
+        "request_id": PLAIN.by_shape(pair.request_id[:200]),
         "route": pair.route,
         "at": pair.at,
         "generation": pair.generation,
@@ -70,8 +70,8 @@ def target(raw: bytes) -> str:
     """A request target: secret parameters masked, and what looks like a secret anywhere, percent-encoded or not."""
     text = raw[:MAX_STORED_VALUE].decode("utf-8", "replace")
     path, mark, query = text.partition("?")
-    segments = "/".join(by_shape_encoded(segment) for segment in path.split("/"))
-    return by_shape(segments) + mark + form(query)
+    segments = "/".join(PLAIN.by_shape_encoded(segment) for segment in path.split("/"))
+    return PLAIN.by_shape(segments) + mark + form(query)
 
 
 def form(text: str) -> str:
@@ -79,11 +79,11 @@ def form(text: str) -> str:
     parts = []
     for part in text.split("&"):
         name, sign, value = part.partition("=")
-        if is_secret_name(unquote(name)):
-            parts.append(f"{name}{sign}{mask(value) if value else ''}")
+        if PLAIN.is_secret(unquote(name)):
+            parts.append(f"{name}{sign}{PLAIN.mask(value) if value else ''}")
         else:
-            parts.append(f"{by_shape_encoded(name)}{sign}{by_shape_encoded(value)}")
-    return by_shape("&".join(parts))
+            parts.append(f"{PLAIN.by_shape_encoded(name)}{sign}{PLAIN.by_shape_encoded(value)}")
+    return PLAIN.by_shape("&".join(parts))
 
 
 def headers(fields: Fields) -> list[list[str]]:
@@ -102,18 +102,18 @@ def header(name: str, value: str) -> str:
         return "; ".join(_cookie(part) for part in value.split(";"))
     if lower == "set-cookie":
         first, sign, attributes = value.partition(";")
-        return _cookie(first) + sign + by_shape(attributes)
-    if is_secret_name(name):
-        return mask(value)
+        return _cookie(first) + sign + PLAIN.by_shape(attributes)
+    if PLAIN.is_secret(name):
+        return PLAIN.mask(value)
     if lower in ("location", "referer", "content-location", "refresh", "link"):
         before, sign, query = value.partition("?")
-        return by_shape(before) + sign + form(query)
-    return by_shape(value)
+        return PLAIN.by_shape(before) + sign + form(query)
+    return PLAIN.by_shape(value)
 
 
 def _cookie(text: str) -> str:
     match = _COOKIE.fullmatch(text)
-    return f" {match[1]}={mask(match[2])}".lstrip() if match else mask(text)
+    return f" {match[1]}={PLAIN.mask(match[2])}".lstrip() if match else PLAIN.mask(text)
 
 
 def body(raw: bytes, fields: Fields, budget: Budget, *, truncated: bool = False) -> dict[str, Any]:
@@ -156,16 +156,16 @@ def json_document(data: bytes, budget: Budget) -> tuple[Any] | None:
 def json_value(value: Any, *, secret: bool = False) -> Any:
     """A parsed document with every secret masked: below a secret name every scalar, elsewhere by shape."""
     if type(value) is dict:
-        named = secret or (type(value.get("name")) is str and is_secret_name(value["name"]))
+        named = secret or (type(value.get("name")) is str and PLAIN.is_secret(value["name"]))
         return {
-            key_of(key, secret=secret): json_value(
-                item, secret=secret or is_secret_name(key) or (named and key in ("value", "content"))
+            PLAIN.key_of(key, secret=secret): json_value(
+                item, secret=secret or PLAIN.is_secret(key) or (named and key in ("value", "content"))
             )
             for key, item in value.items()
         }
     if type(value) is list:
         return [json_value(item, secret=secret) for item in value]
-    return scalar(value, secret=secret)
+    return PLAIN.scalar(value, secret=secret)
 
 
 def multipart(data: bytes, boundary: str, budget: Budget) -> str:
@@ -185,10 +185,10 @@ def multipart(data: bytes, boundary: str, budget: Budget) -> str:
         named = re.search(rb'(?i)[;\s]name="?([^";\r\n]*)', head)
         name = named[1].decode("utf-8", "replace") if named else ""
         is_file = re.search(rb"(?i)filename", head) is not None
-        if is_secret_name(name):
-            text = mask(content)
+        if PLAIN.is_secret(name):
+            text = PLAIN.mask(content)
         elif not content_type(fields)[0] and not is_file and _looks_like_text(content):
-            text = by_shape(content.decode("utf-8", "replace"))
+            text = PLAIN.by_shape(content.decode("utf-8", "replace"))
         else:
             stored = body(content, fields, budget)
             text = stored["text"] if stored["text"] is not None else f"{len(content)} bytes, sha256 {stored['sha256']}"
@@ -209,7 +209,7 @@ def _stored(kind: str, text: str, raw: bytes, *, truncated: bool) -> dict[str, A
 def _stored_text(text: str, raw: bytes, *, truncated: bool) -> dict[str, Any]:
     """Redact what can come to be stored and some more. What stands at the cut may be half a secret, which has lost its
     shape: it is left out."""
-    begins = by_shape(text[: 4 * MAX_STORED_BODY])
+    begins = PLAIN.by_shape(text[: 4 * MAX_STORED_BODY])
     if len(text) > 4 * MAX_STORED_BODY:
         begins, truncated = begins[:-_MARGIN], True
     return _stored("text", begins, raw, truncated=truncated)

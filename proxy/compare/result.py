@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Verdict = Literal["matched", "ignored", "mismatched", "incomparable"]
-Kind = Literal["status", "missing", "extra", "type", "value", "order", "size", "header", "text", "digest", "error"]
+Kind = Literal[
+    "error", "timeout", "status-class", "status", "redirect", "content-type", "cookie", "missing", "extra", "type",
+    "size", "order", "format", "header", "value", "text", "digest",
+]  # fmt: skip
+WEIGHTS: dict[Kind, int] = {
+    "error": 100, "timeout": 95, "status-class": 90, "status": 80, "redirect": 70, "content-type": 65, "cookie": 65,
+    "missing": 60, "type": 60, "extra": 45, "size": 45, "order": 40, "format": 35, "header": 35, "value": 30,
+    "text": 30, "digest": 30,
+}  # fmt: skip
+"""How much a kind of difference weighs for whoever calls the endpoint: status and shape outrank values. The worst first
+is the order in which differences are read."""
+
 
 REASONS = (
     "both-failed",  # neither side has an answer

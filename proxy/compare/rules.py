@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from proxy.compare.paths import Step, parse_path
-from proxy.config.model import Compare
+from proxy.config.comparing import Compare
 
 
 class _Rule(NamedTuple):
@@ -128,5 +128,5 @@ def compile_rules(compare: Compare) -> CompareRules:
     """Compile a route's ``compare``. Raises ValueError for a faulty path (the configuration's lint finds it first)."""
     rules = [_Rule("ignore", parse_path(path)) for path in compare.ignore]
     rules += [_Rule("unordered", parse_path(path), key=key) for path, key in compare.unordered.items()]
-    rules += [_Rule("tolerance", parse_path(path), tolerance=size) for path, size in compare.tolerance.items()]
+    rules += [_Rule("tolerance", parse_path(path), tolerance=float(size)) for path, size in compare.tolerance.items()]
     return CompareRules(tuple(dict.fromkeys(name.lower() for name in compare.headers)), tuple(rules))

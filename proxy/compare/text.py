@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import unquote_plus
 
 from proxy.compare.paths import member
-from proxy.compare.redact import by_shape, cut, is_secret_name, mask
+from proxy.compare.redact import Redactor, cut
 from proxy.compare.result import Kind
 from proxy.compare.walk import ABSENT, Walk
 
@@ -33,20 +33,22 @@ def compare_lines(walk: Walk, legacy: str, candidate: str) -> None:
         start += 1
     while end_a > start and end_b > start and a[end_a - 1] == b[end_b - 1]:
         end_a, end_b = end_a - 1, end_b - 1
-    walk.report("text", "body", lambda: _shown(a, start, end_a), lambda: _shown(b, start, end_b))
+    walk.report(
+        "text", "body", lambda: _shown(a, start, end_a, walk.redactor), lambda: _shown(b, start, end_b, walk.redactor)
+    )
 
 
 _CONTEXT = 200
 
 
-def _shown(lines: list[str], start: int, end: int) -> str:
+def _shown(lines: list[str], start: int, end: int, redactor: Redactor) -> str:
     """Line ``start``, redacted together with its surroundings: what makes it secret may stand lines above."""
     if start >= end:
         return ABSENT
     more = f" (+{end - start - 1} lines)" if end - start > 1 else ""
     first = max(0, start - _CONTEXT)
     around = [line[:2000] for line in lines[first : start + 20]]
-    redacted = by_shape("\n".join(around)).split("\n")
+    redacted = redactor.by_shape("\n".join(around)).split("\n")
     if len(redacted) != len(around):  # a secret of several lines; which of them is ours cannot be told
         return f"line {start + 1}: «masked text»{more}"
     return f"line {start + 1}: {cut(redacted[start - first].strip())}{more}"
@@ -61,9 +63,11 @@ def compare_forms(walk: Walk, legacy: str, candidate: str) -> None:
         mine, yours = a.get(name), b.get(name)
         if mine == yours:
             continue
-        secret = is_secret_name(name)
+        secret = walk.redactor.is_secret(name)
         kind: Kind = "missing" if yours is None else "extra" if mine is None else "value"
-        walk.report(kind, member("form", name), _field(mine, secret), _field(yours, secret))
+        walk.report(
+            kind, member("form", name), _field(mine, secret, walk.redactor), _field(yours, secret, walk.redactor)
+        )
 
 
 def _fields(text: str) -> dict[str, list[str]]:
@@ -76,11 +80,11 @@ def _fields(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _field(values: list[str] | None, secret: bool) -> Callable[[], str]:
+def _field(values: list[str] | None, secret: bool, redactor: Redactor) -> Callable[[], str]:
     def show() -> str:
         if values is None:
             return ABSENT
-        text = ", ".join(mask(value) if secret else by_shape(value) for value in values)
+        text = ", ".join(redactor.mask(value) if secret else redactor.by_shape(value) for value in values)
         return cut(text.encode("utf-8", "replace").decode())
 
     return show

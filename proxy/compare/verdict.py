@@ -15,7 +15,7 @@ from typing import Any, Literal
 from proxy.compare import text
 from proxy.compare.decode import content_type, decode_body, header_values, to_text
 from proxy.compare.document import NotJsonError, canonical, has_duplicate_keys, parse_pair
-from proxy.compare.redact import by_shape, cut, is_secret_name, mask
+from proxy.compare.redact import PLAIN, Redactor, cut
 from proxy.compare.result import Budget, Incomparable, Result
 from proxy.compare.rules import CompareRules
 from proxy.compare.walk import ABSENT, Walk
@@ -24,10 +24,12 @@ from proxy.messages import Answer, Pair
 Family = Literal["json", "text", "form", "bytes"]
 
 
-def compare_pair(pair: Pair, rules: CompareRules, budget: Budget, now: Callable[[], float]) -> Result:
+def compare_pair(
+    pair: Pair, rules: CompareRules, budget: Budget, now: Callable[[], float], redactor: Redactor = PLAIN
+) -> Result:
     """Compare the two answers of ``pair``. ``now`` gives seconds; it bounds the walk."""
     legacy, candidate = pair.legacy, pair.candidate
-    walk = Walk(budget, now)
+    walk = Walk(budget, now, redactor)
     if legacy.failure and candidate.failure:
         return Result("incomparable", "both-failed")
     if legacy.failure or candidate.failure:
@@ -58,7 +60,12 @@ def _header(walk: Walk, name: str, legacy: Answer, candidate: Answer) -> None:
     raw = name.encode("latin-1", "replace")
     a, b = header_values(legacy.fields, raw), header_values(candidate.fields, raw)
     if a != b and (name != "content-type" or [_spelling(v) for v in a] != [_spelling(v) for v in b]):
-        walk.report("header", f"header:{name}", lambda: _shown_header(name, a), lambda: _shown_header(name, b))
+        walk.report(
+            "header",
+            f"header:{name}",
+            lambda: _shown_header(name, a, walk.redactor),
+            lambda: _shown_header(name, b, walk.redactor),
+        )
 
 
 def _spelling(value: bytes) -> bytes:
@@ -66,11 +73,13 @@ def _spelling(value: bytes) -> bytes:
     return value.lower().replace(b" ", b"").replace(b'"', b"")
 
 
-def _shown_header(name: str, values: list[bytes]) -> str:
+def _shown_header(name: str, values: list[bytes], redactor: Redactor) -> str:
     if not values:
         return ABSENT
     texts = [value.decode("utf-8", "replace") for value in values]
-    return cut(", ".join(mask(value) if is_secret_name(name) else by_shape(value) for value in texts))
+    return cut(
+        ", ".join(redactor.mask(value) if redactor.is_secret(name) else redactor.by_shape(value) for value in texts)
+    )
 
 
 def _bodies(

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.compare.document import Number, canonical
 from proxy.compare.paths import MAX_MEMBERS, member
-from proxy.compare.redact import by_shape, is_secret_name, show
+from proxy.compare.redact import PLAIN, Redactor
 from proxy.compare.result import Budget, Difference, Incomparable, Kind
 from proxy.compare.rules import State
 
@@ -28,7 +28,9 @@ class Walk:
     """One walk. ``found`` maps (kind, path) to the first occurrence's two shown values and the number of occurrences;
     ``more`` counts the occurrences that had no room. ``clock`` gives seconds."""
 
-    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
+    def __init__(self, budget: Budget, clock: Callable[[], float], redactor: Redactor = PLAIN) -> None:
+        self.redactor = redactor
+        self._show = redactor.show
         self._clock = clock
         self._deadline = clock() + budget.seconds
         self._steps_left = budget.nodes
@@ -76,7 +78,7 @@ class Walk:
     def _values(self, kind: Kind, a: Any, b: Any, path: str, *, secret: bool) -> None:
         if secret and type(a) in _NUMBERS and type(b) in _NUMBERS:
             kind = "value"
-        self.report(kind, path, lambda: show(a, secret=secret), lambda: show(b, secret=secret))
+        self.report(kind, path, lambda: self._show(a, secret=secret), lambda: self._show(b, secret=secret))
 
     def _objects(self, a: dict[str, Any], b: dict[str, Any], state: State, path: str, *, secret: bool) -> None:
         self._spend(len(a) + len(b) + 1)
@@ -89,18 +91,18 @@ class Walk:
             elif state.member(key).ignore:
                 continue
             below = f"{path}.*" if is_map or secret_key(key) else member(path, key)
-            hidden = secret or is_secret_name(key)
+            hidden = secret or self.redactor.is_secret(key)
             if key in b:
                 self.compare(x, y, state.member(key), below, secret=hidden)
             else:
-                self.report("missing", below, lambda x=x, h=hidden: show(x, secret=h), _absent)  # type: ignore[misc]  # mypy cannot type bound loop variables
+                self.report("missing", below, lambda x=x, h=hidden: self._show(x, secret=h), _absent)  # type: ignore[misc]  # mypy cannot type bound loop variables
         if a.keys() == b.keys():
             return
         for key, y in b.items():
             if key not in a and not state.member(key).ignore:
                 below = f"{path}.*" if is_map or secret_key(key) else member(path, key)
-                hidden = secret or is_secret_name(key)
-                self.report("extra", below, _absent, lambda y=y, h=hidden: show(y, secret=h))  # type: ignore[misc]  # as above
+                hidden = secret or self.redactor.is_secret(key)
+                self.report("extra", below, _absent, lambda y=y, h=hidden: self._show(y, secret=h))  # type: ignore[misc]  # as above
 
     def _lists(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: bool) -> None:
         self._spend(len(a) + len(b) + 1)
@@ -118,7 +120,7 @@ class Walk:
             if _is_part(mine + rest_a, yours + rest_b):
                 return
         elif mine != yours and not state.by_position and sorted(mine) == sorted(yours):
-            self.report("order", path, lambda: _sketch(a, secret=secret), lambda: _sketch(b, secret=secret))
+            self.report("order", path, lambda: self._sketch(a, secret=secret), lambda: self._sketch(b, secret=secret))
             return
         for i, x, y in zip(places, mine, yours, strict=True):
             if x != y:
@@ -155,9 +157,9 @@ class Walk:
             if item.ignore:
                 continue
             for x in xs[len(ys) :]:
-                self.report("missing", below, lambda x=x: show(x, secret=secret), _absent)  # type: ignore[misc]  # as above
+                self.report("missing", below, lambda x=x: self._show(x, secret=secret), _absent)  # type: ignore[misc]  # as above
             for y in ys[len(xs) :]:
-                self.report("extra", below, _absent, lambda y=y: show(y, secret=secret))  # type: ignore[misc]  # as above
+                self.report("extra", below, _absent, lambda y=y: self._show(y, secret=secret))  # type: ignore[misc]  # as above
 
     def _without_equals(self, xs: list[Any], ys: list[Any], item: State) -> tuple[list[Any], list[Any]]:
         """Both sides without the items that are equal under the rules, each for one; in order. What then differs at
@@ -200,19 +202,18 @@ class Walk:
         self._spend(len(data) >> 5)
         return data
 
+    def _sketch(self, items: list[Any], *, secret: bool) -> str:
+        shown = ", ".join(self._show(item, secret=secret) for item in items[:4])
+        return f"[{shown}{', …' if len(items) > 4 else ''}]"[:240]
+
 
 def secret_key(key: str) -> bool:
     """Whether a key itself looks like a secret, so that it may not stand in a path."""
-    return len(key) > 12 and by_shape(key) != key
+    return len(key) > 12 and PLAIN.by_shape(key) != key
 
 
 def _absent() -> str:
     return ABSENT
-
-
-def _sketch(items: list[Any], *, secret: bool) -> str:
-    shown = ", ".join(show(item, secret=secret) for item in items[:4])
-    return f"[{shown}{', …' if len(items) > 4 else ''}]"[:240]
 
 
 def _same_scalar(a: Any, b: Any) -> bool:

@@ -123,7 +123,7 @@ class _Linter:
         for loc, text in places:
             self._parses(lambda text=text: parse_path(text), loc, f"compare.{loc[3]} of route {route.id!r}", key=True)  # type: ignore[misc] # mypy cannot infer a lambda with a default
         for text, tolerance in compare.tolerance.items():
-            if not tolerance >= 0:
+            if not isinstance(tolerance, str) and not tolerance >= 0:
                 what = f"compare.tolerance of route {route.id!r}: a tolerance may not be negative"
                 self.fault((*here, "tolerance", text), what)
 

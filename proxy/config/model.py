@@ -14,6 +14,15 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from proxy.config.base import Model
+from proxy.config.comparing import (
+    Compare,
+    Defaults,
+    ReadyWhen,
+    Redaction,
+    Shadow,
+    effective_compare,
+    effective_ready_when,
+)
 from proxy.config.upstreams import Upstream
 from proxy.config.values import Address, Addresses, Duration, HeaderName, Method, Name, Percent, Share, Size, Workers
 
@@ -125,38 +134,6 @@ class Canary(Model):
     """Routes with one salt move a user together. Empty: the route's id."""
 
 
-class Shadow(Model):
-    """The copy that only gets compared."""
-
-    sample: Share = 1.0
-    """Share of the eligible requests. 0%: no shadow."""
-    reverse: bool = False
-    """At ``canary``: also ask legacy about requests that the candidate answered. (At ``live`` that is always so.)"""
-    methods: list[Method] = ["GET", "HEAD", "OPTIONS"]
-    """Which methods are eligible. Others than the safe ones need ``unsafe: accepted-by-candidate``."""
-    unsafe: Literal["off", "accepted-by-candidate"] = "off"
-    """``accepted-by-candidate``: the candidate promises to change nothing when it sees ``X-Banyan-Shadow: 1``."""
-    max_body: Size = 1024 * 1024
-    """Of an answer, kept for comparing; a longer one makes the pair incomparable. Also the cap of the request body."""
-    max_in_flight: int = Field(default=64, ge=0)
-    """Shadows of this route under way at once in one worker; above it they are dropped and counted."""
-    timeout: Duration = Field(default=10.0, gt=0)
-    """For a shadow as a whole, connecting included."""
-
-
-class Compare(Model):
-    """What counts as a difference."""
-
-    headers: list[HeaderName] = ["content-type", "location"]
-    """Response headers that are compared; content-encoding is looked through, all others are ignored."""
-    ignore: list[str] = []
-    """JSON paths (``$.generated_at``, ``$.items[*].etag``) that are not compared, with everything below them."""
-    unordered: dict[str, str | None] = {}
-    """JSON path of a list -> the field that identifies its items; null: compare as a multiset."""
-    tolerance: dict[str, float] = {}
-    """JSON path of a number -> the largest absolute difference that is no difference."""
-
-
 class Fallback(Model):
     """When legacy answers because the candidate failed."""
 
@@ -230,7 +207,9 @@ class Route(Model):
     shadow: Shadow = Shadow()
     """The copy that only gets compared."""
     compare: Compare = Compare()
-    """What counts as a difference."""
+    """What counts as a difference; added to what the candidate and ``defaults`` say."""
+    ready_when: ReadyWhen = ReadyWhen()
+    """What has to hold before the route may be cut over; what is not written is as ``defaults`` say."""
     fallback: Fallback = Fallback()
     """When legacy answers because the candidate failed."""
     limits: RouteLimits = RouteLimits()
@@ -243,11 +222,13 @@ class Route(Model):
         if self.candidate is None and self.stage != "legacy":
             raise ValueError(f"route {self.id!r} is at stage {self.stage!r} and names no candidate")
         unsafe = sorted(set(self.shadow.methods) - SAFE_METHODS)
-        if unsafe and self.shadow.unsafe == "off":
+        if unsafe and self.shadow.unsafe != "accepted-by-candidate":
             raise ValueError(
                 f"shadow.methods of route {self.id!r} names {', '.join(unsafe)}, which may write twice: "
                 "set shadow.unsafe: accepted-by-candidate if the candidate honours X-Banyan-Shadow"
             )
+        if bool(self.shadow.reads) != (self.shadow.unsafe == "read-after-write"):
+            raise ValueError(f"shadow.reads and shadow.unsafe: read-after-write of route {self.id!r} need each other")
         return self
 
 
@@ -343,6 +324,10 @@ class Settings(Model):
     """The upstream that answers whatever no route names."""
     routes: list[Route] = []
     """The rules. None: everything goes to legacy."""
+    defaults: Defaults = Defaults()
+    """What holds for all routes unless the upstream or the route says otherwise."""
+    redaction: Redaction = Redaction()
+    """What is secret in records."""
     ambiguous_paths: Literal["legacy", "reject"] = "legacy"
     """What becomes of a path that two parsers could read differently: never a route; legacy, or 400."""
     expose: bool = False
@@ -383,6 +368,18 @@ class Settings(Model):
             scheme = value.partition(":")[0]  # not the rest: it may hold a password
             raise ValueError(f"{scheme!r} is not a store; write it like sqlite:///var/banyan.db")
         return value
+
+
+def compare_of(settings: Settings, route: Route) -> Compare:
+    """The rules that hold for a route, of all three levels."""
+    candidate = settings.upstreams.get(route.candidate or "")
+    nearer = [candidate.compare] if candidate is not None else []
+    return effective_compare([settings.defaults.compare, *nearer, route.compare])
+
+
+def ready_when_of(settings: Settings, route: Route) -> ReadyWhen:
+    """The criteria that hold for a route, of both levels."""
+    return effective_ready_when([settings.defaults.ready_when, route.ready_when])
 
 
 def settings_from_document(document: dict[str, Any]) -> Settings:

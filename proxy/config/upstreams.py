@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from proxy.config.base import Model
+from proxy.config.comparing import Compare
 from proxy.config.values import Address, Duration, HostName, PortName, Share, StatusRange
 
 RetryClass = Literal["connect-failure", "reset", "timeout", "invalid-response", "overflow"]
@@ -348,6 +349,8 @@ class Upstream(Model):
     """Ejection of single endpoints by what traffic shows."""
     max_idle: int = Field(default=128, ge=0, le=10_000)
     """Idle connections kept per endpoint, worker and purpose. 0: none are kept."""
+    compare: Compare = Compare()
+    """What counts as a difference on the routes whose candidate this is; added to what ``defaults`` say."""
 
     @model_validator(mode="after")
     def _some_endpoint(self) -> Upstream:

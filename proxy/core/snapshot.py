@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Literal, NamedTuple
 
-from proxy.config.model import SAFE_METHODS, Route, Settings, Stage
+from proxy.config.model import SAFE_METHODS, Route, Settings, Stage, compare_of
 from proxy.core.identity import CohortTester
 from proxy.core.routing import Router
 from proxy.core.stages import STAGE_RULES, effective
@@ -68,6 +68,7 @@ class RoutePlan:
         "candidate",
         "cohorts",
         "compare_headers",
+        "equal_bytes_match",
         "fallback_reasons",
         "fixed",
         "id",
@@ -76,6 +77,7 @@ class RoutePlan:
         "legacy",
         "max_body",
         "max_replay_body",
+        "noise_sample",
         "percent",
         "replay_unsafe",
         "reverse_methods",
@@ -112,7 +114,12 @@ class RoutePlan:
         # Legacy made no promise about X-Banyan-Shadow, so it is never asked twice about what may write.
         self.reverse_methods = eligible & SAFE_METHODS if reverse else frozenset[str]()
         """Methods for which legacy is asked about requests that the candidate answers."""
-        self.compare_headers = tuple(dict.fromkeys(name.lower().encode("latin-1") for name in route.compare.headers))
+        compare = compare_of(settings, route)
+        self.compare_headers = tuple(dict.fromkeys(name.lower().encode("latin-1") for name in compare.headers))
+        self.equal_bytes_match = not (compare.rename or compare.map)
+        """Answers that are the same byte for byte match; not where the contract was changed on purpose."""
+        self.noise_sample = compare.noise.sample
+        """Share of the shadowed requests whose copy goes to legacy instead of the candidate."""
         self.cohorts = tuple(CohortTester(name, settings.cohorts[name]) for name in route.canary.cohorts)
         self.percent = route.canary.percent
         self.salt = route.canary.salt or route.id

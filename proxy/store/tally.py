@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.messages import CompareCounters, Histogram, RouteCounters
+from proxy.messages import CompareCounters, Histogram, Paired, RouteCounters
 
 
 class Tally(msgspec.Struct):
@@ -43,6 +43,13 @@ def add_histogram(into: Histogram, more: Histogram) -> None:
         into.total += more.total
 
 
+def add_pairs(into: dict[str, list[int]], more: dict[str, list[int]]) -> None:
+    """Add counts of two columns, key by key."""
+    for key, (one, two) in more.items():
+        known = into.get(key, (0, 0))
+        into[key] = [known[0] + one, known[1] + two]
+
+
 def add(into: Tally, more: Tally) -> None:
     """Add everything in ``more`` to ``into``; ``more`` stays as it is."""
     for name in _COUNTS:
@@ -53,6 +60,13 @@ def add(into: Tally, more: Tally) -> None:
         for key, histogram in theirs.items():
             add_histogram(mine.setdefault(key, Histogram()), histogram)
     into.traffic.matched += more.traffic.matched
+    into.traffic.self_matched += more.traffic.self_matched
+    _add_paired(into.traffic.paired, more.traffic.paired)
+    add_pairs(into.traffic.coverage, more.traffic.coverage)
+    add_pairs(into.compare.shapes, more.compare.shapes)
+    add_counts(into.compare.expected, more.compare.expected)
+    into.compare.selfs += more.compare.selfs
+    into.compare.sizes = [a + b for a, b in zip(into.compare.sizes, more.compare.sizes, strict=True)]
     add_counts(into.compare.verdicts, more.compare.verdicts)
     add_counts(into.compare.incomparable, more.compare.incomparable)
 
@@ -68,6 +82,13 @@ def since(now: Tally, before: Tally) -> Tally:
         moved = {key: _histogram_since(value, old.get(key)) for key, value in mine.items()}
         setattr(delta.traffic, name, {key: value for key, value in moved.items() if any(value.counts)})
     delta.traffic.matched = max(0, now.traffic.matched - before.traffic.matched)
+    delta.traffic.self_matched = max(0, now.traffic.self_matched - before.traffic.self_matched)
+    delta.traffic.paired = _paired_since(now.traffic.paired, before.traffic.paired)
+    delta.traffic.coverage = _pairs_since(now.traffic.coverage, before.traffic.coverage)
+    delta.compare.shapes = _pairs_since(now.compare.shapes, before.compare.shapes)
+    delta.compare.expected = _counts_since(now.compare.expected, before.compare.expected)
+    delta.compare.selfs = max(0, now.compare.selfs - before.compare.selfs)
+    delta.compare.sizes = [max(0, a - b) for a, b in zip(now.compare.sizes, before.compare.sizes, strict=True)]
     delta.compare.verdicts = _counts_since(now.compare.verdicts, before.compare.verdicts)
     delta.compare.incomparable = _counts_since(now.compare.incomparable, before.compare.incomparable)
     return delta
@@ -79,6 +100,11 @@ def is_empty(tally: Tally) -> bool:
     return not (
         traffic.matched
         or any(getattr(traffic, name) for name in (*_COUNTS, *_HISTOGRAMS))
+        or traffic.self_matched
+        or traffic.coverage
+        or any(traffic.paired.deltas)
+        or compare.selfs
+        or compare.shapes
         or compare.verdicts
         or compare.incomparable
     )
@@ -89,6 +115,33 @@ def copy(tally: Tally) -> Tally:
     fresh = Tally()
     add(fresh, tally)
     return fresh
+
+
+def _add_paired(into: Paired, more: Paired) -> None:
+    into.deltas = [a + b for a, b in zip(into.deltas, more.deltas, strict=True)]
+    into.total += more.total
+    into.would_time_out += more.would_time_out
+    into.legacy_errors += more.legacy_errors
+    into.candidate_errors += more.candidate_errors
+
+
+def _paired_since(now: Paired, before: Paired) -> Paired:
+    return Paired(
+        [max(0, a - b) for a, b in zip(now.deltas, before.deltas, strict=True)],
+        now.total - before.total,
+        max(0, now.would_time_out - before.would_time_out),
+        max(0, now.legacy_errors - before.legacy_errors),
+        max(0, now.candidate_errors - before.candidate_errors),
+    )
+
+
+def _pairs_since(now: dict[str, list[int]], before: dict[str, list[int]]) -> dict[str, list[int]]:
+    moved = {}
+    for key, (one, two) in now.items():
+        known = before.get(key, (0, 0))
+        if one > known[0] or two > known[1]:
+            moved[key] = [max(0, one - known[0]), max(0, two - known[1])]
+    return moved
 
 
 def _counts_since(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:

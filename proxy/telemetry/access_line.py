@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import msgspec
 
-from proxy.compare.redact import by_shape, by_shape_encoded
+from proxy.compare.redact import PLAIN
 
 MAX_WRITE_BYTES = 4096
 """PIPE_BUF of Linux: a write up to this into a pipe is never mixed with another process's."""
@@ -195,7 +195,11 @@ def _second(at: int) -> str:
 def _path(raw: bytes) -> str:
     raw = raw[: 2 * MAX_PATH]  # more than is shown: half a secret at a cut has lost its shape
     text = raw.decode("utf-8", "surrogateescape")
-    shown = "/".join([by_shape_encoded(segment) for segment in text.split("/")]) if "%" in text else by_shape(text)
+    shown = (
+        "/".join([PLAIN.by_shape_encoded(segment) for segment in text.split("/")])
+        if "%" in text
+        else PLAIN.by_shape(text)
+    )
     if shown != text:  # our own marks are not ASCII; here they are written with what is
         raw = shown.replace("«", "<").replace("»", ">").encode("utf-8", "surrogateescape")
     return _text(raw, MAX_PATH)
@@ -220,4 +224,4 @@ def _parameter(raw: bytes) -> str:
 @lru_cache(maxsize=4096)
 def _name(raw: bytes) -> str:
     text = raw.decode("utf-8", "surrogateescape")
-    return _text(raw, MAX_NAME) if by_shape_encoded(text) == text else MASKED
+    return _text(raw, MAX_NAME) if PLAIN.by_shape_encoded(text) == text else MASKED

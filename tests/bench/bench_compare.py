@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from proxy.config.model import Compare, Retention, Settings
-from proxy.control.comparator import Judge
+from proxy.control.judge import Judge
 from proxy.messages import Answer, Fields, Pair
 from proxy.store.diff_writer import DiffWriter
 

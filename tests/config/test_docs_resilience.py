@@ -80,6 +80,8 @@ def written(info: FieldInfo, default: Any) -> str:
         return "needed"
     if default is None:
         return "none"
+    if isinstance(default, BaseModel):
+        return "`{}`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     unit = next((m.json_schema for m in info.metadata if isinstance(m, WithJsonSchema)), None) or {}

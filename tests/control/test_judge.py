@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import Retention
-from proxy.control import comparator
-from proxy.control.comparator import Judge
+from proxy.control.judge import Judge
 from proxy.messages import Answer, Pair
 from proxy.store.diff_writer import DiffWriter
 
@@ -33,13 +32,13 @@ def broken(*args: object) -> None:
 def test_a_fault_in_comparing_is_incomparable(
     judge: Judge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(comparator, "compare_pair", broken)
+    monkeypatch.setattr("proxy.control.judge.compare_pair", broken)
     assert judge.judge(unequal(), leisure=True).reason == "internal-error"
     assert judge.routes["r"].incomparable == {"internal-error": 1}
     assert '"event":"compare-fault"' in capsys.readouterr().err
 
 
 def test_a_fault_in_recording_keeps_the_verdict(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparator, "record", broken)
+    monkeypatch.setattr("proxy.control.judge.record", broken)
     assert judge.judge(unequal(), leisure=True).verdict == "mismatched"
     assert judge.lost == {"record-fault": 1}
