@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from proxy.control.findings import Finding
 from proxy.control.ledger import StoreLostError
 from proxy.control.operations import Operations, RefusedError
-from proxy.control.report import Finding
 
 
 async def findings(operations: Operations, route: str | None, hours: int | None = None) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.model import Route, Settings, Stage
+from proxy.control.findings import Finding
 from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram, Override, RouteCounters
 from proxy.store.tally import Tally, add_histogram
 
@@ -31,26 +32,6 @@ class Latency(msgspec.Struct):
     p50: float
     p95: float
     p99: float
-
-
-class Finding(msgspec.Struct):
-    """A kind of difference, with its count and its share of the judged pairs over all that the diff log keeps.
-
-    Times are ISO 8601 in UTC; ``samples`` are ids of recorded pairs, newest first.
-    """
-
-    fingerprint: str
-    route: str
-    kind: str
-    path: str
-    count: int
-    share: float
-    state: str
-    first_seen: str
-    last_seen: str
-    samples: list[str]
-    legacy: str
-    candidate: str
 
 
 class Advice(msgspec.Struct):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from proxy.control.report import TOP_DIFFERENCES, Finding, Report, RouteReport, seconds, share
+from proxy.control.findings import Finding
+from proxy.control.report import TOP_DIFFERENCES, Report, RouteReport, seconds, share
 from proxy.telemetry.visible import code_span, plain_cell
 
 Row = list[str]

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from proxy.config.model import Settings
-from proxy.control.report import Finding, Report, build, percentile, seconds, share
+from proxy.control.findings import Finding
+from proxy.control.report import Report, build, percentile, seconds, share
 from proxy.control.report_text import markdown
 from proxy.core.stages import effective
 from proxy.messages import CompareCounters, Histogram, Override, RouteCounters

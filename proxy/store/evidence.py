@@ -1,0 +1,162 @@
+"""Evidence: how many pairs there were of each outcome, by time, so that the past can be judged by what is known now.
+
+Law: each pair that got a verdict is counted in exactly one group of one bucket, never in a bucket that is younger than
+the pair. A group is the set of fingerprints that a pair showed; so whoever accepts a difference later takes out exactly
+the pairs that showed nothing else. What does not fit under the bounds counts as ``MORE``, which nobody can accept.
+
+The store holds at most ``MAX_GROUPS`` groups (``ROUTE_GROUPS`` of one route) per bucket; buckets of ten seconds become
+buckets of an hour when they are an hour old, and are deleted at the end of the retention.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from proxy.store.transaction import transaction
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS evidence_groups (
+    id INTEGER PRIMARY KEY,
+    route TEXT NOT NULL,
+    fingerprints TEXT NOT NULL,
+    UNIQUE (route, fingerprints)
+) STRICT;
+CREATE TABLE IF NOT EXISTS evidence (
+    route TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    grouped INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (route, start, grouped)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS evidence_by_start ON evidence (start);
+"""
+
+BUCKET_SECONDS = 10
+HOUR_SECONDS = 3600
+ROUTE_GROUPS = 500
+"""Sets of fingerprints kept apart on one route: more combinations than that are chaos, not findings."""
+MAX_GROUPS = 10_000
+"""The same over all routes; with two weeks of hours about 100 MB, if every hour showed every group."""
+
+EQUAL = ""
+"""The group of pairs without any difference that counts."""
+INCOMPARABLE = "incomparable"
+"""The group of pairs that were not compared to the end."""
+MORE = "more"
+"""The group of pairs with more differences than are kept, or beyond the bounds: always a mismatch."""
+
+_FIXED = {EQUAL: 0, INCOMPARABLE: 1, MORE: 2}
+"""These groups are no rows: every process may count them, whoever prunes the others."""
+_FIRST_ID = 16
+_LATE_SECONDS = 48 * HOUR_SECONDS  # pairs may be written so late, if the store was away; older hours are not read again
+
+
+def group_of(fingerprints: Iterable[str]) -> str:
+    """The group of a pair that showed these fingerprints, whatever their order."""
+    return ",".join(sorted(fingerprints))
+
+
+def bucket_of(at: float) -> int:
+    """Where the bucket begins that ``at`` falls into; both in seconds since the epoch."""
+    return int(at) // BUCKET_SECONDS * BUCKET_SECONDS
+
+
+class PairCounts(NamedTuple):
+    """Pairs of one route. ``groups``: (fingerprints, pairs) of those that differed; where more differences were than
+    are kept the set is ``{MORE}``, which is no fingerprint."""
+
+    equal: int
+    incomparable: int
+    groups: list[tuple[frozenset[str], int]]
+
+    def mismatched(self, expected: frozenset[str] | set[str] = frozenset()) -> int:
+        """Pairs that showed at least one fingerprint that is not ``expected``."""
+        return sum(count for shown, count in self.groups if not shown <= expected)
+
+    def compared(self) -> int:
+        """Pairs that were compared to the end."""
+        return self.equal + sum(count for _, count in self.groups)
+
+
+class EvidenceLog:
+    """Evidence on one connection. Not thread-safe: one thread uses the connection. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._db.executescript(SCHEMA)
+
+    def add(self, at: float, counts: Mapping[tuple[str, str], int]) -> None:
+        """Add pairs to the bucket of ``at`` (seconds since the epoch): (route, group) -> how many, whole or not."""
+        start = bucket_of(at)
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT INTO evidence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                [(route, start, self._id(route, group), count) for (route, group), count in counts.items() if count],
+            )
+
+    def _id(self, route: str, group: str) -> int:
+        if group in _FIXED:
+            return _FIXED[group]
+        row = self._db.execute(
+            "SELECT id FROM evidence_groups WHERE route = ? AND fingerprints = ?", (route, group)
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        mine, everybody = self._db.execute(
+            "SELECT count(*) FILTER (WHERE route = ?), count(*) FROM evidence_groups", (route,)
+        ).fetchone()
+        if mine >= ROUTE_GROUPS or everybody >= MAX_GROUPS:
+            return _FIXED[MORE]
+        last = self._db.execute("SELECT max(id) FROM evidence_groups").fetchone()[0]
+        fresh = max(_FIRST_ID, (last or 0) + 1)
+        self._db.execute("INSERT INTO evidence_groups VALUES (?, ?, ?)", (fresh, route, group))
+        return fresh
+
+    def counts(self, route: str, since: float) -> PairCounts:
+        """The pairs in buckets that begin at or after ``since`` (seconds since the epoch).
+
+        A bucket that ``since`` falls into is left out as a whole, an hour if it is old: what is counted happened since.
+        """
+        rows = self._db.execute(
+            "SELECT e.grouped, g.fingerprints, sum(e.count) FROM evidence e"
+            " LEFT JOIN evidence_groups g ON g.id = e.grouped"
+            " WHERE e.route = ? AND e.start >= ? GROUP BY e.grouped ORDER BY sum(e.count) DESC, e.grouped",
+            (route, since),
+        ).fetchall()
+        by_id = {grouped: count for grouped, _, count in rows if grouped < _FIRST_ID}
+        groups = [
+            (frozenset((fingerprints or MORE).split(",")), count)
+            for grouped, fingerprints, count in rows
+            if grouped not in (_FIXED[EQUAL], _FIXED[INCOMPARABLE])
+        ]
+        return PairCounts(by_id.get(_FIXED[EQUAL], 0), by_id.get(_FIXED[INCOMPARABLE], 0), groups)
+
+    def groups(self) -> dict[str, set[str]]:
+        """route -> the groups that are kept apart."""
+        found: dict[str, set[str]] = {}
+        for route, group in self._db.execute("SELECT route, fingerprints FROM evidence_groups"):
+            found.setdefault(route, set()).add(group)
+        return found
+
+    def prune(self, now: float, before: float) -> int:
+        """Make hours of what is older than an hour, and delete what began before ``before``; how many rows went."""
+        whole = (int(now) - HOUR_SECONDS) // HOUR_SECONDS * HOUR_SECONDS  # hours that ended at least an hour ago
+        with transaction(self._db):
+            gone = self._db.execute("DELETE FROM evidence WHERE start < ?", (before,)).rowcount
+            fine = self._db.execute(
+                "SELECT route, start / 3600 * 3600, grouped, sum(count) FROM evidence"
+                " WHERE start < ? AND start % 3600 <> 0 GROUP BY 1, 2, 3",
+                (whole,),
+            ).fetchall()
+            if fine:
+                gone += self._db.execute(
+                    "DELETE FROM evidence WHERE start < ? AND start % 3600 <> 0", (whole,)
+                ).rowcount
+                self._db.executemany(
+                    "INSERT INTO evidence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                    fine,
+                )
+            self._db.execute("DELETE FROM evidence_groups WHERE id NOT IN (SELECT grouped FROM evidence)")
+        return gone
