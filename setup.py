@@ -9,7 +9,7 @@ import os
 from setuptools import setup
 
 COMPILED = {
-    "core": "balance breaker bulkhead deadline decide endpoints fields gate heads identity "
+    "core": "balance breaker bulkhead coverage deadline decide endpoints fields gate heads identity "
     "request routing snapshot template",
     "wire": "body downstream fiber head outbox pool response upstream",
     "dataplane": "connection exchange forward prepare request_body resilience runtime shadow stats upstreams",

@@ -10,10 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
+from proxy.core.coverage import KNOWN_METHODS, CellTable
 from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
-
-KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Values of the label ``method``; every other one counts as ``other``."""
 
 _BUCKETS: Final = DURATION_BUCKETS_SECONDS
 
@@ -51,7 +49,7 @@ class Tally:
 class RouteStats:
     """The figures of one route in this worker; they outlive reloads."""
 
-    __slots__ = ("_failures", "_requests", "_shadows", "_tries", "counters", "shadows_in_flight")
+    __slots__ = ("_failures", "_requests", "_shadows", "_tries", "cells", "counters", "shadows_in_flight")
 
     def __init__(self) -> None:
         self.counters = RouteCounters()
@@ -59,6 +57,7 @@ class RouteStats:
         self._tries: dict[tuple[str, str], Tally] = {}
         self._failures: dict[tuple[str, str], int] = {}
         self._shadows: dict[str, Tally] = {}
+        self.cells = CellTable()
         self.shadows_in_flight = 0
 
     def request(self, method: str, status: int, arm: str, reason: str, seconds: float) -> None:
@@ -104,6 +103,7 @@ class RouteStats:
             _merge(counters.upstream_durations, name, tally.histogram)
         for (name, outcome), number in self._failures.items():
             _add(counters.upstream_requests, f"{name} {outcome}", number)
+        counters.coverage = self.cells.counts()
         counters.shadow_durations = {name: tally.histogram for name, tally in self._shadows.items()}
         return counters
 
