@@ -10,7 +10,7 @@ COMPILED := build/compiled
 TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
-.PHONY: compiled demo test lint bench chaos outage run clean
+.PHONY: compiled demo test lint bench chaos outage fuzz run clean
 
 $(VENV)/.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Banyan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -48,6 +48,10 @@ chaos: $(VENV)/.stamp
 
 outage: $(VENV)/.stamp
 	@$(BIN)/python -m tests.chaos.outage $(ARGS)
+
+# FUZZ_SECONDS=3600 for a long run, FUZZ_SEED=… for the cases of an earlier one.
+fuzz: $(VENV)/.stamp
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 run: $(VENV)/.stamp
 	@$(BIN)/banyan run routes

@@ -1,0 +1,70 @@
+"""JSON against itself, against one change, and under rules.
+
+Law: a finding is a false match, a false mismatch, or a difference that names another place than the one that changed.
+"""
+
+from __future__ import annotations
+
+from proxy.compare.result import Result
+from proxy.messages import Answer, Fields
+from tests.fuzz import documents, slow
+from tests.fuzz.codings import wrapped
+from tests.fuzz.dice import Dice
+from tests.fuzz.oracles import Court, Finding, mirrored, names_only, names_place
+
+MEDIA = (
+    b"application/json",
+    b"application/problem+json",
+    b"application/vnd.x.v1+json",
+    b"application/json; charset=utf-8",
+)
+
+
+def plain(court: Court, dice: Dice) -> None:
+    """No rules: written otherwise it is matched, changed in one place it is mismatched, there and nowhere else."""
+    secrets: list[str] = []
+    document = documents.make(dice, 4, secrets)
+    media = dice.pick(MEDIA)
+    legacy_text, same_text = documents.write(document).encode(), documents.write(document, dice).encode()
+    legacy, same = wrapped(legacy_text, media, dice), wrapped(same_text, media, dice)
+    second(legacy_text, same_text, court.ask(legacy, same, secrets=secrets), legacy, same)
+
+    changed, touched = documents.change(document, dice)
+    changed_text = documents.write(changed, dice).encode()
+    candidate = wrapped(changed_text, media, dice, _secret_fields(dice, secrets))
+    result = court.ask(legacy, candidate, secrets=secrets, recorded=dice.chance(6))
+    second(legacy_text, changed_text, result, legacy, candidate)
+    evidence = {"pair": (legacy, candidate), "touched": touched, "result": result}
+    if result.verdict != "mismatched":
+        return
+    if not names_place(result, touched):
+        raise Finding("the place of a change is not named", repr(result.differences)[:1500], **evidence)
+    if not names_only(result, touched):
+        raise Finding("a place is named that has not changed", repr(result.differences)[:1500], **evidence)
+    back = court.ask(candidate, legacy, secrets=secrets)
+    if mirrored(back) != sorted(tuple(found) for found in result.differences):
+        raise Finding("not symmetric", f"{result.differences}\n{back.differences}"[:2500], **evidence)
+
+
+def second(a: bytes, b: bytes, result: Result, legacy: Answer, candidate: Answer) -> None:
+    """The verdict of a comparison without rules agrees with a second opinion about the decoded bodies."""
+    opinion = slow.opinion(a, b)
+    if opinion == "other" and result.verdict == "matched":
+        raise Finding("a false match", f"{a[:500]!r} {b[:500]!r}", pair=(legacy, candidate))
+    if opinion == "same" and result.verdict not in ("matched", "incomparable"):
+        raise Finding("a false mismatch", f"{result}"[:1500], pair=(legacy, candidate))
+    if opinion == "unreadable" and result.verdict in ("matched", "ignored") and a != b:
+        raise Finding("a match of what cannot be read", f"{a[:500]!r} {b[:500]!r}", pair=(legacy, candidate))
+
+
+def _secret_fields(dice: Dice, secrets: list[str]) -> Fields:
+    """Fields whose values, or a part of them, may not be shown."""
+    if not dice.chance(6):
+        return []
+    token = f"Zq{dice.text('abcdefghkmnpqrstuvwxyzQWRT', 24)}zQheadqZ"
+    secrets.append(token)
+    return [dice.pick((
+        (b"Set-Cookie", f"sid={token}; Path=/".encode()), (b"X-API-Key", token.encode()),
+        (b"Authorization", f"Bearer {token}".encode()), (b"Location", f"/x?access_token={token}&a=1".encode()),
+        (b"WWW-Authenticate", f"Bearer {token}".encode()), (b"Set-Cookie", f"__Host-s={token}".encode()),
+    ))]  # fmt: skip

@@ -1,0 +1,16 @@
+"""All targets by name."""
+
+from __future__ import annotations
+
+from tests.fuzz import json_targets, media_targets
+from tests.fuzz.media import MEDIA_TYPES
+from tests.fuzz.run import Target
+
+TARGETS: dict[str, Target] = {
+    "json": json_targets.plain,
+    **{name: media_targets.target(name) for name in MEDIA_TYPES},
+}
+"""What ``--target`` names."""
+
+WELL_FORMED = {"json", *MEDIA_TYPES}
+"""Targets whose bodies are all as they should be, so that hardly anything may be incomparable."""
