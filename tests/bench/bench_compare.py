@@ -41,7 +41,7 @@ def _rate(size: int, compare: Compare) -> float:
         judge.configure(
             Settings.model_validate(
                 {"upstreams": {"m": {"endpoints": ["http://127.0.0.1:1"]}}, "legacy": "m",
-                 "routes": [{"id": "orders", "match": {"path": "/orders"}, "compare": compare.model_dump()}]}
+                 "routes": [{"id": "orders", "match": {"path": "/orders"}, "compare": compare.model_dump(exclude_unset=True)}]}
             )
         )  # fmt: skip
         pair = _pair(size)
