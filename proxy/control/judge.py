@@ -16,6 +16,7 @@ from proxy.compare.rules import CompareRules, compile_rules
 from proxy.compare.verdict import compare_pair
 from proxy.config.comparing import Compare
 from proxy.config.model import Settings, compare_of
+from proxy.control.looks import Looks, recorded_request
 from proxy.messages import CompareCounters, Pair
 from proxy.store.diff_writer import DiffWriter
 from proxy.store.difflog import Seen
@@ -35,6 +36,7 @@ class Judge:
         self._rules: dict[str, CompareRules] = {}
         self._default = compile_rules(Compare())
         self._budget = Budget()
+        self._looks = Looks(self._budget)
 
     def configure(self, settings: Settings) -> None:
         """Take the rules of a configuration."""
@@ -43,16 +45,26 @@ class Judge:
 
     def count(self, pair: Pair, verdict: str, reason: str = "") -> None:
         """Count the verdict of one pair, here and for the store."""
-        counters = self.routes.get(pair.route)
-        if counters is None:
-            counters = self.routes[pair.route] = CompareCounters()
+        if pair.purpose == "seen":  # it is not compared: only nobody looks at it
+            self.lost["not-looked-at"] = self.lost.get("not-looked-at", 0) + 1
+            return
+        counters = self._counters(pair.route)
         counters.verdicts[verdict] = counters.verdicts.get(verdict, 0) + 1
         if reason:
             counters.incomparable[reason] = counters.incomparable.get(reason, 0) + 1
         self._writer.verdict(pair.route, pair.at, verdict)
 
+    def _counters(self, route: str) -> CompareCounters:
+        counters = self.routes.get(route)
+        if counters is None:
+            counters = self.routes[route] = CompareCounters()
+        return counters
+
     def judge(self, pair: Pair, *, leisure: bool) -> Result:
         """Compare one pair, count it and record what is new about it. Never raises."""
+        if pair.purpose == "seen":
+            self._look(pair, compared=pair.compared)
+            return Result("matched")
         try:
             result = compare_pair(pair, self._rules.get(pair.route, self._default), self._budget, monotonic)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a verdict, and no pair may end the process
@@ -65,7 +77,22 @@ class Judge:
             except Exception as error:  # noqa: BLE001 - the same; the verdict stands
                 logs.log_line("error", "record-fault", route=pair.route, error=type(error).__name__)
                 self.lost["record-fault"] = self.lost.get("record-fault", 0) + 1
+        if pair.purpose == "compare":
+            self._look(pair, compared=result.verdict != "incomparable")
         return result
+
+    def _look(self, pair: Pair, *, compared: bool) -> None:
+        """Count the shape of legacy's answer, and record the request if it is chosen. Never raises."""
+        try:
+            shape = self._looks.count(pair, self._counters(pair.route).shapes, compared=compared)
+            corpus = self._writer.corpus
+            if shape and corpus.wanted(pair.route, pair.cell, shape):
+                made = record(pair, Result("matched"), self._budget)
+                if not corpus.keep(pair.route, (pair.cell, shape), pair.at, recorded_request(pair, made)):
+                    self.lost["queue-full"] = self.lost.get("queue-full", 0) + 1
+        except Exception as error:  # noqa: BLE001 - as above; no verdict depends on it
+            logs.log_line("error", "look-fault", route=pair.route, error=type(error).__name__)
+            self.lost["record-fault"] = self.lost.get("record-fault", 0) + 1
 
     def _record(self, pair: Pair, result: Result, *, leisure: bool) -> None:
         chosen = []

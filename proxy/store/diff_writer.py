@@ -17,6 +17,7 @@ from typing import Any
 
 from proxy.config.model import Retention
 from proxy.errors import BanyanError
+from proxy.store.corpus import Recorder
 from proxy.store.difflog import HOUR_SECONDS, DiffLog, Sample, Seen, pack
 from proxy.store.sqlite import is_damaged, move_aside, open_database
 
@@ -43,6 +44,8 @@ class DiffWriter:
         self.retention = retention
         self.dropped: dict[str, int] = {}
         """Records lost, by reason: queue-full, disk-full, locked, store-error, too-many-fingerprints."""
+        self.corpus = Recorder(below)
+        """The record of requests; written in the same thread."""
         self._path = path
         self._below = below
         self._report = report
@@ -133,6 +136,9 @@ class DiffWriter:
             last = self._closing
             try:
                 self._write_batch()
+                if lost := self.corpus.write():
+                    with self._lock:
+                        self._drop("requests-lost", lost)
                 self._prune()
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the writing for good
                 self._report("store-writer-fault", f"{type(error).__name__}: {error}")
@@ -198,6 +204,7 @@ class DiffWriter:
             self._db = open_database(self._path, lambda aside: self._report("store-damaged", f"moved to {aside}"))
             self._log = DiffLog(self._db)
             kept = self._log.reservoirs()
+            self.corpus.opened(self._db)
         except (BanyanError, sqlite3.Error, OSError) as error:
             self._db = self._log = None
             if not self._failed:
@@ -217,6 +224,7 @@ class DiffWriter:
             if now - self._pruned > PRUNE_SECONDS:
                 self._pruned = now
                 gone = self._log.prune_age(now - self.retention.age)
+                self.corpus.prune(now - self.retention.age, self.retention.size)
             gone += self._log.prune_size(self.retention.size)
             if gone:
                 kept = self._log.reservoirs()
