@@ -5,11 +5,15 @@ Law: a finding is a false match, a false mismatch, or a difference that names an
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.compare.result import Result
+from proxy.config.comparing import Compare
 from proxy.messages import Answer, Fields
-from tests.fuzz import documents, slow
+from tests.fuzz import documents, rulebook, slow
 from tests.fuzz.codings import wrapped
 from tests.fuzz.dice import Dice
+from tests.fuzz.documents import Num
 from tests.fuzz.oracles import Court, Finding, mirrored, names_only, names_place
 
 MEDIA = (
@@ -18,6 +22,9 @@ MEDIA = (
     b"application/vnd.x.v1+json",
     b"application/json; charset=utf-8",
 )
+
+KINDS = ["ignore", "unordered", "tolerance"]
+"""Of rules, for ``ruled``."""
 
 
 def plain(court: Court, dice: Dice) -> None:
@@ -68,3 +75,54 @@ def _secret_fields(dice: Dice, secrets: list[str]) -> Fields:
         (b"Authorization", f"Bearer {token}".encode()), (b"Location", f"/x?access_token={token}&a=1".encode()),
         (b"WWW-Authenticate", f"Bearer {token}".encode()), (b"Set-Cookie", f"__Host-s={token}".encode()),
     ))]  # fmt: skip
+
+
+def ruled(court: Court, dice: Dice) -> None:
+    """Rules by chance: what they allow is no mismatch; what they do not speak of, or forbid, is one."""
+    book = rulebook.make(dice, KINDS)
+    compare = book.compare()
+    evidence = {"compare": compare}
+
+    def answered(document: Any) -> Answer:
+        return wrapped(documents.write(document, dice).encode(), b"application/json", dice, codings=0)
+
+    legacy = answered(book.document)
+    same = answered(rulebook.allowed(book, book.document, dice))
+    result = court.ask(legacy, same, compare)
+    if result.verdict == "mismatched":
+        raise Finding("rules: a false mismatch", repr(result.differences)[:1500], pair=(legacy, same), **evidence)
+    if not book.one_way():
+        back = court.ask(same, legacy, compare)
+        if back.verdict != result.verdict:
+            raise Finding("rules: not symmetric", f"{result}\n{back}"[:2000], pair=(legacy, same), **evidence)
+
+    free = rulebook.free_places(book)
+    if free:
+        place = dice.pick(free)
+        fresh: Any = Num("777777") if type(documents.at(book.document, place)) is str else "fresh-zq"
+        changed = documents.put(book.document, place, fresh)
+        if type(place[-1]) is str and dice.chance(3):
+            changed = documents.without(book.document, place)
+        other = answered(rulebook.allowed(book, changed, dice))
+        _must_be_named(court, legacy, other, compare, place, "rules: a change that no rule speaks of")
+
+    ruled_places = rulebook.ruled_places(book)
+    if ruled_places:
+        rule, place = dice.pick(ruled_places)
+        document = rulebook.allowed(
+            book._replace(rules=[r for r in book.rules if r.what == "ignore"]), book.document, dice
+        )
+        broken = documents.put(document, place, rulebook.forbidden(rule, documents.at(book.document, place), dice))
+        what = f"rules: {rule.what} is broken"
+        _must_be_named(court, legacy, answered(broken), compare, place, what)
+
+
+def _must_be_named(
+    court: Court, legacy: Answer, other: Answer, compare: Compare, place: documents.Place, what: str
+) -> None:
+    result = court.ask(legacy, other, compare)
+    evidence = {"pair": (legacy, other), "compare": compare, "place": place}
+    if result.verdict in ("matched", "ignored"):
+        raise Finding(f"{what}, and it is {result.verdict}", repr(place), **evidence)
+    if result.verdict == "mismatched" and not names_place(result, [place]):
+        raise Finding(f"{what}, and its place is not named", f"{place}: {result.differences}"[:1500], **evidence)

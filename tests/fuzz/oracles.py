@@ -72,9 +72,8 @@ def guarded(what: str, **evidence: Any) -> Iterator[None]:
     except (Exception, HangError) as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         where = traceback.extract_tb(error.__traceback__)[-1]
         name = "hang" if isinstance(error, HangError) else "exception"
-        raise Finding(
-            f"{name} in {what}: {type(error).__name__} at {where.name}", traceback.format_exc(), **evidence
-        ) from None
+        title = f"{name} in {what}: {type(error).__name__} at {where.name}"
+        raise Finding(title, told(error), **evidence) from None
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, earlier)
@@ -84,6 +83,11 @@ def guarded(what: str, **evidence: Any) -> Iterator[None]:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if grown > MEMORY_CAP_KIB:
         raise Finding(f"memory of {what}", f"the peak grew by {grown / 1024:.0f} MiB", **evidence)
+
+
+def told(error: BaseException) -> str:
+    """The last calls before an exception."""
+    return "".join(traceback.format_exception(error, limit=-6, chain=False))[-2000:]
 
 
 class Court:

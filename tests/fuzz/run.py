@@ -19,7 +19,7 @@ import msgspec
 
 from proxy.messages import Answer, Pair
 from tests.fuzz.dice import Dice, smaller
-from tests.fuzz.oracles import Court, Finding
+from tests.fuzz.oracles import Court, Finding, told
 
 Target = Callable[[Court, Dice], None]
 SHRINK_SECONDS = 20.0
@@ -45,7 +45,7 @@ def one(target: Target, court: Court, dice: Dice) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - a fault of the fuzzer is a finding, too
         where = traceback.extract_tb(error.__traceback__)[-1]
-        raise Finding(f"the fuzzer itself: {type(error).__name__} at {where.name}", traceback.format_exc()) from None
+        raise Finding(f"the fuzzer itself: {type(error).__name__} at {where.name}", told(error)) from None
 
 
 def run(targets: Mapping[str, Target], seed: int, seconds: float, *, cases: int = 0, most_findings: int = 1) -> Tally:

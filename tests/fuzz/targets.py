@@ -8,9 +8,10 @@ from tests.fuzz.run import Target
 
 TARGETS: dict[str, Target] = {
     "json": json_targets.plain,
+    "rules": json_targets.ruled,
     **{name: media_targets.target(name) for name in MEDIA_TYPES},
 }
 """What ``--target`` names."""
 
-WELL_FORMED = {"json", *MEDIA_TYPES}
+WELL_FORMED = {"json", "rules", *MEDIA_TYPES}
 """Targets whose bodies are all as they should be, so that hardly anything may be incomparable."""
