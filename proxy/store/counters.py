@@ -7,6 +7,7 @@ one transaction, so figures are there whole or not at all.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 import msgspec
 
@@ -53,10 +54,17 @@ class CounterLog:
     def totals(self, since: float) -> dict[str, Tally]:
         """Per route, the sum over all hours that were not over at ``since`` (seconds since the epoch)."""
         total: dict[str, Tally] = {}
-        rows = self._db.execute("SELECT route, figures FROM counters WHERE hour >= ?", (int(since) // HOUR_SECONDS,))
-        for route, blob in rows:
-            add(total.setdefault(route, Tally()), _read(blob))
+        for _, route, tally in self.hours(since):
+            add(total.setdefault(route, Tally()), tally)
         return total
+
+    def hours(self, since: float) -> Iterator[tuple[int, str, Tally]]:
+        """(its start in seconds since the epoch, route, figures) of all hours that were not over at ``since``."""
+        rows = self._db.execute(
+            "SELECT hour, route, figures FROM counters WHERE hour >= ?", (int(since) // HOUR_SECONDS,)
+        )
+        for hour, route, blob in rows:
+            yield hour * HOUR_SECONDS, route, _read(blob)
 
     def prune(self, before: float) -> int:
         """Delete the hours that were over at ``before``; how many rows went."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from proxy.store.transaction import transaction
@@ -80,6 +82,18 @@ class PairCounts(NamedTuple):
         return self.equal + sum(count for _, count in self.groups)
 
 
+def _pair_counts(rows: Iterable[tuple[int, str | None, int]]) -> PairCounts:
+    """Rows are (group's id, its fingerprints, pairs)."""
+    by_id: dict[int, int] = {}
+    groups = []
+    for grouped, fingerprints, count in rows:
+        if grouped in (_FIXED[EQUAL], _FIXED[INCOMPARABLE]):
+            by_id[grouped] = count
+        else:
+            groups.append((frozenset((fingerprints or MORE).split(",")), count))
+    return PairCounts(by_id.get(_FIXED[EQUAL], 0), by_id.get(_FIXED[INCOMPARABLE], 0), groups)
+
+
 class EvidenceLog:
     """Evidence on one connection. Not thread-safe: one thread uses the connection. Raises sqlite3.Error."""
 
@@ -124,14 +138,18 @@ class EvidenceLog:
             " LEFT JOIN evidence_groups g ON g.id = e.grouped"
             " WHERE e.route = ? AND e.start >= ? GROUP BY e.grouped ORDER BY sum(e.count) DESC, e.grouped",
             (route, since),
-        ).fetchall()
-        by_id = {grouped: count for grouped, _, count in rows if grouped < _FIRST_ID}
-        groups = [
-            (frozenset((fingerprints or MORE).split(",")), count)
-            for grouped, fingerprints, count in rows
-            if grouped not in (_FIXED[EQUAL], _FIXED[INCOMPARABLE])
-        ]
-        return PairCounts(by_id.get(_FIXED[EQUAL], 0), by_id.get(_FIXED[INCOMPARABLE], 0), groups)
+        )
+        return _pair_counts(rows)
+
+    def hours(self, route: str, since: float) -> dict[int, PairCounts]:
+        """The same by the hour: its start in seconds since the epoch -> pairs."""
+        rows = self._db.execute(
+            "SELECT e.start / 3600 * 3600, e.grouped, g.fingerprints, sum(e.count) FROM evidence e"
+            " LEFT JOIN evidence_groups g ON g.id = e.grouped"
+            " WHERE e.route = ? AND e.start >= ? GROUP BY 1, e.grouped ORDER BY 1",
+            (route, since),
+        )
+        return {hour: _pair_counts(row[1:] for row in of) for hour, of in groupby(rows, key=itemgetter(0))}
 
     def groups(self) -> dict[str, set[str]]:
         """route -> the groups that are kept apart."""

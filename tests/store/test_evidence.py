@@ -96,3 +96,17 @@ def test_other_processes_count_equal_pairs_while_groups_are_pruned(log: Evidence
         other.add(AT + 10, {("r", EQUAL): 2})
         log.add(AT + 10, {("r", "bb"): 3})
         assert other.counts("r", 0) == (2, 0, [(frozenset({"bb"}), 3)])
+
+
+def test_hours_add_up_to_the_counts(log: EvidenceLog) -> None:
+    for at, group, count in ((3600.0, "", 5), (3700.0, "a", 2), (7300.0, "a", 3), (7300.0, "incomparable", 1)):
+        log.add(at, {("r", group): count})
+    log.add(7300.0, {("other", ""): 9})
+    hours = log.hours("r", 0.0)
+    assert {hour: (found.compared(), found.mismatched(), found.incomparable) for hour, found in hours.items()} == {
+        3600: (7, 2, 0),
+        7200: (3, 3, 1),
+    }
+    assert log.counts("r", 0.0).compared() == 10
+    assert list(log.hours("r", 3601.0)) == [3600, 7200]
+    assert log.hours("r", 7400.0) == {}
