@@ -154,14 +154,13 @@ class CellTable:
         self.other = CellCount(OTHER)
 
     def find(
-        self, method: str, status: int, endpoint: str, target: tuple[bytes, bytes], cohorts: str, media: str
+        self, method: str, status: int, endpoint: str, path: bytes, query: bytes, cohorts: str, media: str
     ) -> CellCount:
         """The cell of a request and its answer; ``other`` if there are too many.
 
-        ``endpoint`` is the route's template, empty if it is to be learned from the path; ``target`` is (path, query);
-        ``cohorts`` comes from :func:`cohort_key`, ``media`` from :func:`media_family`.
+        ``endpoint`` is the route's template, empty if it is to be learned from the path; ``cohorts`` comes from
+        :func:`cohort_key`, ``media`` from :func:`media_family`.
         """
-        path, query = target
         facts = (
             method,
             status,

@@ -1,0 +1,53 @@
+"""Which cell of the coverage a request and legacy's answer to it belong to.
+
+Law: it is found from the two heads alone, once per answer of legacy's, at the cost of a few look-ups; who the user is
+is only asked where cohorts are configured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.coverage import NO_BODY, cohort_key, media_family
+from proxy.core.identity import identify
+
+if TYPE_CHECKING:
+    from proxy.core.coverage import CellCount
+    from proxy.core.request import Request
+    from proxy.dataplane.runtime import RouteRuntime, Runtime
+    from proxy.messages import Fields
+
+
+def cell_of(
+    runtime: Runtime,
+    route: RouteRuntime,
+    request: Request,
+    user: str | None,
+    status: int,
+    fields: Fields,
+    *,
+    empty: bool,
+) -> CellCount:
+    """The cell of an answer of legacy's with these fields; ``empty`` if it has no body.
+
+    ``user`` is who asks, if the decision asked for it.
+    """
+    media = NO_BODY
+    if not empty:
+        named = b""
+        for name, value in fields:
+            if len(name) == 12 and name.lower() == b"content-type":
+                named = value
+                break
+        media = media_family(named)
+    cohorts = cohort_key(cohorts_of(runtime, request, user)) if runtime.cohorts else ""
+    return route.stats.cells.find(request.method, status, route.endpoint, request.path, request.query, cohorts, media)
+
+
+def cohorts_of(runtime: Runtime, request: Request, user: str | None) -> list[str]:
+    """The names of all configured cohorts that whoever asks belongs to; ``user`` as above."""
+    if not runtime.cohorts:
+        return []
+    if user is None:
+        user = identify(runtime.snapshot.identity, request)
+    return [tester.name for tester in runtime.cohorts if tester.holds(request, user)]

@@ -1,0 +1,115 @@
+"""An answer of legacy's that no candidate is asked about, kept so that the comparator can look at it.
+
+Law: it costs the upstreams nothing and the client no wait. It shares the shadows' bound on memory, and where a bound is
+met it is given up: nothing depends on it, since another answer of its cell will come.
+"""
+
+from __future__ import annotations
+
+import time
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.core.fields import Kind, classify
+from proxy.dataplane.capture import Side
+from proxy.dataplane.cells import cohorts_of
+from proxy.messages import Answer, Pair
+
+if TYPE_CHECKING:
+    from proxy.core.coverage import CellCount
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.worker import Worker
+    from proxy.errors import FailureKind
+    from proxy.wire.response import ResponseHead
+
+
+def no_answer() -> Answer:
+    """In the place of a candidate's answer that nobody asked for, or that was the same."""
+    return Answer(0, [], b"", truncated=False, seconds=0.0)
+
+
+class Glimpse:
+    """One answer on its way to the comparator."""
+
+    _closed = False
+    _held = 0
+
+    def __init__(self, exchange: Exchange, worker: Worker, cell: CellCount, cap: int, body: bytes) -> None:
+        self._worker = worker
+        self._cell = cell
+        self._runtime = exchange.runtime
+        self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
+        self._begun = exchange.now
+        self.mine = Side(cap)
+
+    @classmethod
+    def begin(cls, exchange: Exchange, worker: Worker, cell: CellCount) -> Glimpse | None:
+        """Look at an answer whose head has come; None if a bound forbids it."""
+        plan, runtime = exchange.decision.plan, exchange.runtime
+        lag = runtime.overload.shadow_lag
+        if (
+            plan is None
+            or worker.draining
+            or (lag and worker.late(exchange.now) > lag)
+            or worker.shadow_bytes >= runtime.shadow_memory
+        ):
+            return None
+        body = b""
+        if exchange.body is not None and exchange.body.kept and exchange.body.done:
+            body = b"".join(exchange.body.kept)
+        glimpse = cls(exchange, worker, cell, plan.route.shadow.max_body, body)
+        glimpse._hold(len(body))
+        return glimpse
+
+    def capture_head(self, head: ResponseHead) -> None:
+        """The answer began."""
+        self.mine.head(head)
+
+    def capture(self, piece: bytes) -> None:
+        """A piece of it came; with one above the cap nobody could tell its shape."""
+        if self._closed:
+            return
+        if not self._hold(self.mine.piece(piece)) or self.mine.truncated:
+            self.drop("")
+
+    def answered(self, failure: FailureKind | None, now: float) -> None:
+        """The answer is over since ``now`` (monotonic seconds); one that broke off says nothing."""
+        if self._closed:
+            return
+        if failure is None:
+            self.mine.seconds = now - self._begun
+            self._worker.send_pair(self._pair())
+        self.drop("")
+
+    def drop(self, reason: str) -> None:  # noqa: ARG002 - as of a pairing; it is not counted, see above
+        """Look at another one."""
+        self._closed = True
+        self.mine.pieces.clear()
+        self._worker.shadow_bytes -= self._held
+        self._held = 0
+
+    def _hold(self, size: int) -> bool:
+        self._held += size
+        self._worker.shadow_bytes += size
+        return self._worker.shadow_bytes <= self._runtime.shadow_memory
+
+    def _pair(self) -> Pair:
+        request, decision, request_id, body = self._facts
+        return Pair(
+            generation=decision.generation,
+            route=decision.route_id,
+            request_id=request_id.decode("latin-1"),
+            at=time.time() - (monotonic() - self._begun),
+            method=request.method,
+            target=request.target,
+            fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],
+            body=body,
+            arm="legacy",
+            reason=decision.reason,
+            cohorts=cohorts_of(self._runtime, request, decision.user),
+            legacy=self.mine.answer(""),
+            candidate=no_answer(),
+            purpose="seen",
+            cell=self._cell.key,
+            compared=False,
+        )
