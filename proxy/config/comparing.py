@@ -202,6 +202,20 @@ def effective_compare(levels: Iterable[Compare]) -> Compare:
     return Compare.model_construct(**{**_defaults(), **values, "noise": Noise.model_construct(**noise)})  # type: ignore[arg-type]
 
 
+def written_compare(compare: Compare) -> dict[str, object]:
+    """The rules as a file would have them, without ``noise``: what ``Compare.model_validate`` reads again."""
+    return {
+        name: {path: _written_matcher(matcher) for path, matcher in value.items()} if name == "match" else value
+        for name, value in compare.model_dump(exclude={"noise"}, exclude_defaults=True).items()
+    }
+
+
+def _written_matcher(matcher: object) -> object:
+    if not isinstance(matcher, dict):
+        return matcher
+    return {key: f"{value:.3f}s" if key == "timestamp" else value for key, value in matcher.items()}
+
+
 def effective_ready_when(levels: Iterable[ReadyWhen]) -> ReadyWhen:
     """The criteria that hold for a route; ``levels`` as above."""
     values = {name: getattr(level, name) for level in levels for name in level.model_fields_set}
