@@ -16,7 +16,7 @@ from proxy.compare.rules import CompareRules, compile_rules
 from proxy.compare.verdict import compare_pair
 from proxy.config.comparing import Compare
 from proxy.config.model import Settings, compare_of
-from proxy.control.looks import Looks, recorded_request
+from proxy.control.looks import Looks, lacks_body, recorded_request
 from proxy.messages import CompareCounters, Pair
 from proxy.store.diff_writer import DiffWriter
 from proxy.store.difflog import Seen
@@ -86,7 +86,7 @@ class Judge:
         try:
             shape = self._looks.count(pair, self._counters(pair.route).shapes, compared=compared)
             corpus = self._writer.corpus
-            if shape and corpus.wanted(pair.route, pair.cell, shape):
+            if shape and corpus.wanted(pair.route, pair.cell, shape, partial=lacks_body(pair)):
                 made = record(pair, Result("matched"), self._budget)
                 if not corpus.keep(pair.route, (pair.cell, shape), pair.at, recorded_request(pair, made)):
                     self.lost["queue-full"] = self.lost.get("queue-full", 0) + 1

@@ -64,19 +64,23 @@ class Looks:
         return shape
 
 
+def lacks_body(pair: Pair) -> bool:
+    """The request had a body of which there is no copy."""
+    return not pair.body and any(
+        name.lower() == b"transfer-encoding" or (name.lower() == b"content-length" and value.strip() != b"0")
+        for name, value in pair.fields
+    )
+
+
 def recorded_request(pair: Pair, made: dict[str, Any]) -> dict[str, Any]:
     """What the record of requests keeps of a redacted pair: the request and legacy's answer, and whether the request
     could be sent again as it was."""
     request = made["request"]
-    announced = any(
-        name.lower() == b"transfer-encoding" or (name.lower() == b"content-length" and value.strip() != b"0")
-        for name, value in pair.fields
-    )
     return {
         "request_id": made["request_id"],
         "request": request,
         "legacy": made["legacy"],
         "cohorts": made["cohorts"],
         "masked": "«masked" in request["target"] or "«masked" in (request["body"]["text"] or ""),
-        "partial": request["body"]["cut"] or request["body"]["text"] is None or (announced and not pair.body),
+        "partial": request["body"]["cut"] or request["body"]["text"] is None or lacks_body(pair),
     }

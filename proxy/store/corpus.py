@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS requests (
     cell TEXT NOT NULL,
     shape TEXT NOT NULL,
     at REAL NOT NULL,
+    partial INTEGER NOT NULL,
     record BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS requests_by_kind ON requests (route, cell, shape, at);
@@ -46,17 +47,19 @@ class _Entry(NamedTuple):
     cell: str
     shape: str
     at: float  # seconds since the epoch
+    partial: bool
     record: bytes
 
 
 class _Group:
     """One kind: how many there were, and the ids of those kept."""
 
-    __slots__ = ("count", "ids")
+    __slots__ = ("count", "ids", "partial")
 
     def __init__(self) -> None:
         self.count = 0
         self.ids: list[str] = []
+        self.partial = ""  # the one that is kept although its body is not all there, for want of a whole one
 
 
 class Corpus:
@@ -87,17 +90,18 @@ class Corpus:
                 found.append({**record, "id": key, "cell": cell, "shape": shape, "at": stamp})
         return found
 
-    def kinds(self) -> dict[str, dict[Kind, list[str]]]:
-        """route -> kind -> ids of the requests kept, oldest first."""
-        found: dict[str, dict[Kind, list[str]]] = {}
-        for key, route, cell, shape in self._db.execute("SELECT id, route, cell, shape FROM requests ORDER BY at, id"):
-            found.setdefault(route, {}).setdefault((cell, shape), []).append(key)
+    def kinds(self) -> dict[str, dict[Kind, list[tuple[str, bool]]]]:
+        """route -> kind -> (id, partial) of the requests kept, oldest first."""
+        found: dict[str, dict[Kind, list[tuple[str, bool]]]] = {}
+        rows = self._db.execute("SELECT id, route, cell, shape, partial FROM requests ORDER BY at, id")
+        for key, route, cell, shape, partial in rows:
+            found.setdefault(route, {}).setdefault((cell, shape), []).append((key, bool(partial)))
         return found
 
     def write(self, entries: list[_Entry], replaced: list[str]) -> None:
         """Add requests and delete those that make room, whole or not at all."""
         with transaction(self._db):
-            self._db.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", entries)
+            self._db.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", entries)
             self._db.executemany("DELETE FROM requests WHERE id = ?", [(key,) for key in replaced])
 
     def prune(self, before: float, size: int) -> int:
@@ -128,13 +132,16 @@ class Recorder:
         self._replaced: list[str] = []
         self._corpus: Corpus | None = None
 
-    def wanted(self, route: str, cell: str, shape: str) -> bool:
-        """Count a request of a kind; True if it was chosen (then call :meth:`keep`)."""
+    def wanted(self, route: str, cell: str, shape: str, *, partial: bool) -> bool:
+        """Count a request of a kind; True if it was chosen (then call :meth:`keep`). One whose body is not all there
+        (``partial``) is only kept until a whole one comes."""
         with self._lock:
             kinds = self._routes.setdefault(route, {})
             group = kinds.get((cell, shape))
             if group is None:
                 return sum(len(other.ids) for other in kinds.values()) < MAX_PER_ROUTE or _largest(kinds) > 1
+            if partial:
+                return not group.ids
             group.count += 1
             return len(group.ids) < MAX_PER_KIND or self._below(group.count) < MAX_PER_KIND
 
@@ -142,13 +149,19 @@ class Recorder:
         """Store a redacted record, in the place of another one if there are enough; False if there is no room to wait
         for the disk."""
         blob = pack(record)
-        entry = _Entry(secrets.token_hex(8), route, *kind, at, blob)
+        entry = _Entry(secrets.token_hex(8), route, *kind, at, bool(record["partial"]), blob)
         with self._lock:
             if len(self._waiting) >= MAX_WAITING or self._bytes + len(blob) > MAX_WAITING_BYTES:
                 return False
             kinds = self._routes.setdefault(route, {})
             group = kinds.setdefault(kind, _Group())
+            if entry.partial and group.ids:
+                return True
             group.count = max(group.count, 1)
+            if group.partial in group.ids:
+                group.ids.remove(group.partial)
+                self._forget(group.partial)
+            group.partial = entry.id if entry.partial else ""
             while len(group.ids) >= MAX_PER_KIND:
                 self._forget(group.ids.pop(self._below(len(group.ids))))
             if sum(len(other.ids) for other in kinds.values()) >= MAX_PER_ROUTE:
@@ -204,19 +217,21 @@ class Recorder:
             with self._lock:
                 self._known(kept)
 
-    def _known(self, kept: dict[str, dict[Kind, list[str]]]) -> None:
+    def _known(self, kept: dict[str, dict[Kind, list[tuple[str, bool]]]]) -> None:
         """Take what the store holds, and what waits, for what is kept; counts go on."""
         old, self._routes = self._routes, {}
         for route, kinds in kept.items():
             for kind, ids in kinds.items():
                 group = self._routes.setdefault(route, {}).setdefault(kind, _Group())
                 known = old.get(route, {}).get(kind)
-                group.ids = ids[-MAX_PER_KIND:]
+                group.ids = [key for key, _ in ids[-MAX_PER_KIND:]]
+                group.partial = next((key for key, partial in ids if partial), "")
                 group.count = max(len(ids), known.count if known else 0)
         for entry in self._waiting.values():
             group = self._routes.setdefault(entry.route, {}).setdefault((entry.cell, entry.shape), _Group())
             known = old.get(entry.route, {}).get((entry.cell, entry.shape))
             group.ids.append(entry.id)
+            group.partial = entry.id if entry.partial else group.partial
             group.count = max(group.count, len(group.ids), known.count if known else 0)
 
 
