@@ -12,7 +12,8 @@ COMPILED = {
     "core": "balance breaker bulkhead coverage deadline decide endpoints fields gate heads identity "
     "request routing snapshot template",
     "wire": "body downstream fiber head outbox pool response upstream",
-    "dataplane": "connection exchange forward prepare request_body resilience runtime shadow stats upstreams",
+    "dataplane": "asking capture connection exchange forward prepare request_body resilience runtime shadow stats "
+    "upstreams",
 }
 
 extensions = []

@@ -64,6 +64,7 @@ class Worker:
         self.folder = Path(tempfile.mkdtemp(prefix="bw"))
         self.port = free_port()
         self.pairs: list[Pair] = []
+        self.looks: list[Pair] = []  # what is not to be compared, only looked at
         self.events: list[BreakerEvent] = []
         self.generation = 0
         self.instance = "banyan-test"
@@ -132,7 +133,7 @@ class Worker:
         channel: Channel[Pair] = Channel(reader, writer, Pair)
         self._comparators.append(channel)
         while (pair := await channel.receive()) is not None:
-            self.pairs.append(pair)
+            (self.looks if pair.purpose == "seen" else self.pairs).append(pair)
         writer.close()
 
     async def _wait(self, holds: Callable[[], Any]) -> None:
@@ -257,6 +258,7 @@ def migration(legacy: Upstream | str, candidate: Upstream | str, route: str, sta
     return {
         "upstreams": {"legacy": side(legacy), "candidate": {**side(candidate), **settings}},
         "legacy": "legacy",
+        "defaults": {"compare": {"noise": {"sample": "0%"}}},  # else chance sends a shadow to legacy now and then
         "routes": [{"id": route, "match": {"path_prefix": "/"}, "candidate": "candidate", "stage": stage, **more}],
         **outer,
     }

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from typing import Final
 
 from proxy.config.model import SAFE_METHODS
 from proxy.core.identity import bucket, identify
 from proxy.core.request import Request
-from proxy.core.snapshot import Arm, Decision, Reason, RoutePlan, Snapshot
+from proxy.core.snapshot import Arm, Decision, Purpose, Reason, RoutePlan, Snapshot
 from proxy.core.template import ambiguous
 from proxy.errors import ExchangeError, FailureKind
 
-__all__ = ["Decision", "decide"]
+METHOD_OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Fields by which a GET can be a write in disguise to some frameworks. Such a one is not asked of legacy twice."""
+
+__all__ = ["METHOD_OVERRIDES", "Decision", "decide"]
 
 
 def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) -> Decision:
@@ -36,11 +40,13 @@ def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) ->
     method = request.method
     replayable = method in SAFE_METHODS or _replayable(plan, request)
     if plan.fixed is not None:
-        methods = plan.shadow_methods or plan.reverse_methods  # at a fixed stage at most one is not empty
-        return plan.fixed[method in methods and _sampled(plan.sample, chance), replayable]
+        if not plan.shadows:
+            return plan.fixed["", replayable]
+        by_candidate = bool(plan.reverse_methods)  # at a fixed stage nobody else is answered by the candidate
+        return plan.fixed[_purpose(plan, request, chance, by_candidate=by_candidate), replayable]
     arm, reason, user, cohort = choose(snapshot, plan, request)
     served_by_candidate = arm == "candidate"
-    methods = plan.reverse_methods if served_by_candidate else plan.shadow_methods
+    purpose = _purpose(plan, request, chance, by_candidate=served_by_candidate)
     return Decision(
         snapshot.generation,
         plan,
@@ -49,9 +55,10 @@ def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) ->
         reason,
         user,
         cohort,
-        method in methods and _sampled(plan.sample, chance),
+        purpose != "",
         served_by_candidate and bool(plan.fallback_reasons),
         replayable,
+        purpose,
     )
 
 
@@ -90,6 +97,19 @@ def _replayable(plan: RoutePlan, request: Request) -> bool:
     if plan.replay_unsafe == "idempotency-key":
         return b"idempotency-key" in request.lower
     return plan.replay_unsafe == "always"
+
+
+def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], *, by_candidate: bool) -> Purpose:
+    method = request.method
+    if method in (plan.reverse_methods if by_candidate else plan.shadow_methods):
+        if not _sampled(plan.sample, chance):
+            return ""
+        if not by_candidate and method in plan.self_methods and chance() < plan.noise_sample:
+            return "compare" if METHOD_OVERRIDES & request.lower.keys() else "self"
+        return "compare"
+    if plan.reads_back and not by_candidate and method not in SAFE_METHODS and _sampled(plan.sample, chance):
+        return "read-back"
+    return ""
 
 
 def _sampled(sample: float, chance: Callable[[], float]) -> bool:

@@ -92,9 +92,15 @@ def _shadow(decision: Decision, request: Request) -> str:
     plan = decision.plan
     if plan is None:
         return "none: there is no route"
+    if decision.purpose == "read-back":
+        number = len(plan.route.shadow.reads)
+        reads = "one read is" if number == 1 else f"{number} reads are"
+        return f"{reads} asked of both sides after {plan.sample * 100:g}% of such requests"
     if decision.shadow:
         other = plan.candidate if decision.arm == "legacy" else plan.legacy
-        return f"{other} is asked too, for {plan.sample * 100:g}% of such requests"
+        noise = f" ({plan.legacy} itself, for {plan.noise_sample * 100:g}% of these)"
+        share = f"{plan.sample * 100:g}% of such requests{noise if decision.purpose == 'self' else ''}"
+        return f"{other} is asked too, for {share}"
     if plan.killed:
         return "none: the kill switch is on"
     if plan.sample == 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from proxy.config.model import SAFE_METHODS, Route, Settings, Stage, compare_of
 from proxy.core.identity import CohortTester
@@ -35,6 +35,11 @@ Reason = Literal[
 ]
 """Why an arm was chosen: a label in metrics, so the list is fixed."""
 
+Purpose = Literal["", "compare", "self", "read-back"]
+"""What a shadow is for: to compare both sides; to compare legacy with itself; to read on both sides what legacy wrote.
+An empty text: there is none."""
+PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+
 NO_ROUTE_ID = "-"
 """The ``route`` label of requests that no route names. It is no valid route id."""
 
@@ -59,6 +64,8 @@ class Decision(NamedTuple):
     """Legacy may answer if the candidate fails."""
     replayable: bool
     """The request may be sent to legacy even after the candidate may have seen it."""
+    purpose: Purpose
+    """What the shadow is for."""
 
 
 class RoutePlan:
@@ -79,12 +86,15 @@ class RoutePlan:
         "max_replay_body",
         "noise_sample",
         "percent",
+        "reads_back",
         "replay_unsafe",
         "reverse_methods",
         "route",
         "salt",
         "sample",
+        "self_methods",
         "shadow_methods",
+        "shadows",
         "stage",
     )
 
@@ -120,20 +130,33 @@ class RoutePlan:
         """Answers that are the same byte for byte match; not where the contract was changed on purpose."""
         self.noise_sample = compare.noise.sample
         """Share of the shadowed requests whose copy goes to legacy instead of the candidate."""
+        self.self_methods = self.shadow_methods & SAFE_METHODS if self.noise_sample > 0 else frozenset[str]()
+        """Methods for which that may be: legacy is never asked twice about what may write."""
+        self.reads_back: bool = (
+            bool(rule.shadow_of_legacy)
+            and shadow.unsafe == "read-after-write"
+            and shadow.sample > 0
+            and not self.killed
+        )
+        """After a write that legacy answered, ``shadow.reads`` are asked of both sides."""
+        self.shadows = bool(self.shadow_methods or self.reverse_methods) or self.reads_back
+        """Some request may have a shadow."""
         self.cohorts = tuple(CohortTester(name, settings.cohorts[name]) for name in route.canary.cohorts)
         self.percent = route.canary.percent
         self.salt = route.canary.salt or route.id
         self.fixed = self._fixed(generation)
-        """Decisions by (shadow, replayable) where neither user nor chance chooses the arm; None at canary."""
+        """Decisions by (purpose, replayable) where neither user nor chance chooses the arm; None at canary."""
 
-    def _fixed(self, generation: int) -> dict[tuple[bool, bool], Decision] | None:
+    def _fixed(self, generation: int) -> dict[tuple[Purpose, bool], Decision] | None:
         arm, reason = self._verdict()
         if arm is None or reason is None:
             return None
         fallback = arm == "candidate" and bool(self.fallback_reasons)
         return {
-            (shadow, again): Decision(generation, self, self.id, arm, reason, None, None, shadow, fallback, again)
-            for shadow, again in product((False, True), repeat=2)
+            (purpose, again): Decision(
+                generation, self, self.id, arm, reason, None, None, purpose != "", fallback, again, purpose
+            )
+            for purpose, again in product(PURPOSES, (False, True))
         }
 
     def _verdict(self) -> tuple[Arm, Reason] | tuple[None, None]:
@@ -181,7 +204,7 @@ class Snapshot:
         self.ambiguous = self._default("ambiguous-path")
 
     def _default(self, reason: Reason) -> Decision:
-        return Decision(self.generation, None, NO_ROUTE_ID, "legacy", reason, None, None, False, False, False)
+        return Decision(self.generation, None, NO_ROUTE_ID, "legacy", reason, None, None, False, False, False, "")
 
 
 def build_snapshot(settings: Settings, generation: int, overrides: Iterable[Override] = ()) -> Snapshot:

@@ -327,6 +327,13 @@ class Exchange:
                 self.pairing = Pairing.begin(self, self._worker)
             except Exception as error:  # noqa: BLE001 - no bug in shadowing may reach the client
                 self._shadow_bug(error)
+        elif self.why == "retry":
+            self.not_timed()
+
+    def not_timed(self) -> None:
+        """How long the answer takes is not its upstream's doing alone: the client is slow, or it was asked twice."""
+        if isinstance(self.pairing, Pairing):
+            self.pairing.timed = False
 
     def _shadow_bug(self, error: Exception) -> None:
         log_line("error", "shadow-internal-error", error=repr(error), route=self.decision.route_id)

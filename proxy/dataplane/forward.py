@@ -242,6 +242,7 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
                 exchange.pairing.capture(piece)
             if bandwidth:
                 connection.hold()
+                exchange.not_timed()
                 piece = await _drip(exchange, piece, bandwidth)
             exchange.sent += len(piece)
             if exchange.chunked:
@@ -278,6 +279,7 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
     while True:
         if not client.writable:
             connection.hold()
+            exchange.not_timed()
             await client_writable(client, exchange.runtime.clocks.write_idle)
             by = monotonic() + idle
         if client.lost:

@@ -31,13 +31,13 @@ class RouteRuntime:
         self, route_id: str, plan: RoutePlan | None, settings: Settings, upstreams: Upstreams, stats: RouteStats
     ) -> None:
         self.stats = stats
-        self.legacy: Way = upstreams.way(
-            route_id, settings.legacy, settings, shadows=plan is not None and bool(plan.reverse_methods)
-        )
+        asked = plan is not None and (bool(plan.reverse_methods or plan.self_methods) or plan.reads_back)
+        self.legacy: Way = upstreams.way(route_id, settings.legacy, settings, shadows=asked)
         self.candidate: Way | None = None
         self.drills: Drills | None = None
         if plan is not None and plan.candidate is not None:
-            self.candidate = upstreams.way(route_id, plan.candidate, settings, shadows=bool(plan.shadow_methods))
+            compared = bool(plan.shadow_methods) or plan.reads_back
+            self.candidate = upstreams.way(route_id, plan.candidate, settings, shadows=compared)
             self.drills = drills_of(plan.route, settings)
         self.reserve = 0.0
         """Seconds of a request's deadline that the candidate must leave for a fallback."""

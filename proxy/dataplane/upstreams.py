@@ -195,7 +195,7 @@ def _retire(pool: Pool) -> None:
 class Way:
     """How one route reaches one upstream, by one snapshot."""
 
-    __slots__ = ("breaker", "name", "policy", "shadow_breaker", "timeouts", "upstream")
+    __slots__ = ("breaker", "name", "patience", "policy", "shadow_breaker", "timeouts", "upstream")
 
     def __init__(
         self,
@@ -208,6 +208,9 @@ class Way:
         self.name = upstream.name
         self.upstream = upstream
         self.timeouts: Timeouts = settings.timeouts
+        clocks = settings.timeouts
+        self.patience = min(clocks.first_byte, clocks.total, clocks.per_try or clocks.total)
+        """Seconds that a client's request would wait for the head of its answer."""
         self.policy = policy
         self.breaker = breaker
         self.shadow_breaker = shadow_breaker

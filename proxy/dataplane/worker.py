@@ -100,6 +100,7 @@ class Worker:
         self.id_prefix = b"%016x" % random.getrandbits(64)
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
+        self.followed = 0  # bytes of long answers that shadows have read since the last sweep
         self.lag = 0.0  # seconds, of the last sweep
         self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
         self.in_flight = 0
@@ -245,6 +246,7 @@ class Worker:
 
     def _keep_time(self, now: float) -> None:
         """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
+        self.followed = 0
         for clients in (self._clients, self._turned_away):
             for client in [c for c in clients if c.fiber.deadline <= now]:
                 client.fiber.sweep(now)

@@ -24,6 +24,7 @@ def snapshot(overrides: tuple[Override, ...] = (), whole: dict[str, Any] | None 
         "identity": [{"header": "X-User-Id"}],
         "cohorts": {"staff": {"header": {"X-Staff": "1"}}, "pilots": {"users": ["u-1"]}},
         "tester_key": KEY,
+        "defaults": {"compare": {"noise": {"sample": "0%"}}},
         "routes": [{"id": "r", "match": {"path": "/r"}, "candidate": "n", **route}],
         **(whole or {}),
     }

@@ -248,19 +248,6 @@ async def test_f12_an_endless_candidate_is_cut_at_the_cap(worker: Worker, route:
         assert worker.rss() - before < 20 * MIB
 
 
-async def test_an_answer_over_the_cap_is_truncated_in_the_pair_and_whole_for_the_client(worker: Worker) -> None:
-    legacy, candidate = sides(ok(b"x" * MIB), ok(b"x" * MIB))
-    async with legacy, candidate:
-        await worker.apply(migration(legacy, candidate, "over-cap", "shadow", shadow={"max_body": "10KiB"}))
-        for _ in range(4):
-            assert len((await worker.ask()).body) == MIB
-        await settled(worker, "over-cap", 4)
-        for pair in mine(worker, "over-cap"):
-            assert pair.legacy.truncated
-            assert pair.candidate.truncated
-            assert len(pair.legacy.body) == len(pair.candidate.body) == 10 * 1024
-
-
 async def test_f11_a_silent_candidate_costs_the_client_nothing_and_is_bounded(worker: Worker) -> None:
     legacy, candidate = sides(None, Act(then="hang"))
     async with legacy, candidate:

@@ -1,0 +1,248 @@
+"""One request that nobody waits for: asked beside the clients' requests, only to be compared.
+
+Law: it lives after the clients in every priority. It has connections of its own, a clock, a bound on how many run at
+once and on the memory they hold; where a bound is met it is dropped and counted. No byte of its answer leaves towards a
+client. A long answer is read no faster than the event loop has time for, and not at all once nothing depends on it.
+"""
+
+from __future__ import annotations
+
+from random import random
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.model import SAFE_METHODS
+from proxy.dataplane.capture import Side
+from proxy.errors import ExchangeError, FailureKind, Seen
+from proxy.telemetry.logs import log_line
+from proxy.wire.fiber import Fiber
+
+if TYPE_CHECKING:
+    from proxy.core.snapshot import RoutePlan
+    from proxy.dataplane.stats import RouteStats
+    from proxy.dataplane.upstreams import Way
+    from proxy.dataplane.worker import Worker
+    from proxy.wire.upstream import UpstreamConnection
+
+MARK: Final = b"X-Banyan-Shadow: 1\r\n"
+
+FOLLOWED_BYTES: Final = 8 * 1024 * 1024
+"""Of long answers, read and digested between two sweeps (100 ms) for all shadows of a worker: about a tenth of the
+loop's time. The others wait for the next sweep."""
+
+
+def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: float) -> str:
+    """Why nothing may be asked of an upstream beside the clients' requests; an empty text if it may."""
+    upstream, lag = way.upstream, worker.runtime.overload.shadow_lag
+    if worker.draining:
+        return "draining"
+    if lag and worker.late(now) > lag:
+        return "loop-lag"
+    if stats.shadows_in_flight >= plan.route.shadow.max_in_flight:
+        return "concurrency"
+    if upstream.shadows_in_flight >= upstream.settings.bulkhead.shadow or upstream.bulkhead.queued:
+        return "bulkhead"
+    if worker.shadow_bytes >= worker.runtime.shadow_memory:
+        return "memory"
+    return ""
+
+
+class Asking:
+    """One request to one upstream, and its answer in ``shadow``.
+
+    ``request`` are the bytes to send, ``begun`` is now (monotonic seconds), ``user`` who asks, if that decides about
+    the endpoint, ``permit`` the shadow breaker's.
+    """
+
+    # Defaults stand on the class: most requests never touch them.
+    shadow_failure = ""
+    too_slow = False  # it took longer to its head than the upstream's own clocks allow
+    timed = True  # what it took is its upstream's time alone
+    closed = False  # nothing depends on it any more
+    _held = 0
+
+    def __init__(
+        self,
+        worker: Worker,
+        stats: RouteStats,
+        plan: RoutePlan,
+        way: Way,
+        permit: int,
+        request: bytes,
+        begun: float,
+        user: str | None,
+    ) -> None:
+        self._worker = worker
+        self._stats = stats
+        self._plan = plan
+        self._way = way
+        self._permit = permit
+        self._request = request
+        self._begun = begun
+        self._user = user
+        self.shadow = Side(plan.route.shadow.max_body)
+        self._fiber = Fiber()
+
+    def start(self, method: str) -> None:
+        """Send it."""
+        self._stats.shadows_in_flight += 1
+        self._way.upstream.shadows_in_flight += 1
+        self._worker.shadows.add(self._fiber)
+        self._fiber.start(self._ask(method), self._ended)
+
+    # -- for who wants to know ------------------------------------------------------------------------------------
+
+    def drop(self, reason: str) -> None:
+        """No pair will come of it."""
+        if self.closed:
+            return
+        self._stats.shadow_dropped(reason)
+        self.close()
+
+    def close(self) -> None:
+        """Forget it."""
+        self.closed = True
+        self.shadow.pieces.clear()
+        self._let_go()
+        self._fiber.interrupt(ExchangeError(FailureKind.CLIENT_LEFT))
+
+    def _goes_on(self) -> bool:
+        """The answer is too long to be kept; whether its end still matters."""
+        raise NotImplementedError
+
+    def _gave_up(self) -> None:
+        """The end of the answer will not be known."""
+        raise NotImplementedError
+
+    def _finished(self) -> None:
+        """It is answered, or has failed."""
+        raise NotImplementedError
+
+    # -- its life -------------------------------------------------------------------------------------------------
+
+    async def _ask(self, method: str) -> None:
+        way, timeout = self._way, self._plan.route.shadow.timeout
+        by = sent = self._begun
+        by += timeout
+        connection: UpstreamConnection | None = None
+        try:
+            endpoint = way.upstream.endpoints.pick(sent, random, key=self._user)
+            if endpoint is None:
+                raise ExchangeError(FailureKind.NO_ENDPOINT)
+            pool = way.upstream.shadow_pool(endpoint)
+            connection = pool.take(self._fiber, sent)
+            reused = connection is not None
+            while True:
+                if connection is None:
+                    connection = await pool.connect(self._fiber, min(way.timeouts.connect, timeout))
+                    sent = monotonic()
+                try:
+                    await self._collect(connection, method, by, sent)
+                    break
+                except ExchangeError as failure:
+                    connection.discard()
+                    stale = reused and failure.kind is FailureKind.RESET
+                    if not (stale and method in SAFE_METHODS):
+                        raise
+                connection, reused = None, False
+            if not self.shadow.given_up:
+                self._stats.shadowed(way.name, self.shadow.seconds)
+        except ExchangeError as failure:
+            if connection is not None:
+                connection.discard()
+            self.shadow.seconds = monotonic() - sent
+            self.shadow_failure = failure.kind.value
+            if failure.kind is FailureKind.OVERFLOW:
+                self.drop("descriptors")  # ours, and no word about the upstream
+
+    async def _collect(  # noqa: C901 - one loop that reads from top to bottom; in parts it would only be longer
+        self, connection: UpstreamConnection, method: str, by: float, sent: float
+    ) -> None:
+        fiber, shadow = self._fiber, self.shadow
+        connection.write(self._request)
+        while True:
+            if connection.heard:
+                head = connection.take_head(method)
+                if head is not None:
+                    if head.status >= 200:
+                        break
+                    if head.status == 101:
+                        raise ExchangeError(FailureKind.INVALID_RESPONSE, Seen.MAYBE_SEEN)
+                    continue
+            if connection.lost or connection.eof:
+                kind = FailureKind.INVALID_RESPONSE if connection.heard else FailureKind.RESET
+                raise ExchangeError(kind, Seen.MAYBE_SEEN)
+            await fiber.park(by, FailureKind.FIRST_BYTE_TIMEOUT)
+        now = moved_at = monotonic()
+        if now - sent > self._way.patience:
+            self.too_slow = True
+        shadow.head(head)
+        while True:
+            piece = connection.take_body()
+            if piece:
+                if not self._hold(shadow.piece(piece)):
+                    self.drop("memory")
+                    raise ExchangeError(FailureKind.CLIENT_LEFT)
+                moved_at = now
+            if connection.body_done:
+                connection.release(now)
+                break
+            if shadow.truncated and not self._goes_on():
+                self._leave(connection)
+                break
+            if connection.ended:
+                raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED)
+            if now >= by:
+                if now - moved_at > (by - self._begun) / 2:  # else it is our clock that ends it, not its silence
+                    raise ExchangeError(FailureKind.IDLE_TIMEOUT, Seen.ANSWER_STARTED)
+                self._leave(connection)
+                break
+            if shadow.truncated:
+                await self._take_turns(connection, len(piece), by)
+            await fiber.park(by)
+            now = monotonic()
+        shadow.seconds = now - sent
+
+    async def _take_turns(self, connection: UpstreamConnection, size: int, by: float) -> None:
+        """After ``size`` bytes of a long answer: let the others have the event loop."""
+        worker = self._worker
+        worker.followed += size
+        now = monotonic()
+        while worker.followed > FOLLOWED_BYTES and not connection.lost and now < by:
+            self.timed = False
+            connection.hold()
+            await self._fiber.park(now)  # until the next sweep
+            now = monotonic()
+        connection.proceed()
+
+    def _leave(self, connection: UpstreamConnection) -> None:
+        """Enough is known of the answer, or it has had its time."""
+        self._hold(self.shadow.give_up())
+        self.timed = False
+        self._gave_up()
+        connection.discard()
+
+    def _ended(self, error: BaseException | None) -> None:
+        self._worker.shadows.discard(self._fiber)
+        self._stats.shadows_in_flight -= 1
+        self._way.upstream.shadows_in_flight -= 1
+        if self._permit and self._way.shadow_breaker is not None:
+            ok: bool | None = not self.shadow_failure and self.shadow.status < 500
+            if self.closed:  # it was dropped, by no fault of the upstream's
+                ok = None
+            self._way.shadow_breaker.settle(self._permit, ok, self._begun + self.shadow.seconds, random)
+        if error is not None:  # a bug of ours
+            log_line("error", "shadow-internal-error", error=repr(error), route=self._plan.id)
+            self.shadow_failure = FailureKind.INTERNAL.value
+        self._finished()
+
+    # -- memory ---------------------------------------------------------------------------------------------------
+
+    def _hold(self, size: int) -> bool:
+        self._held += size
+        self._worker.shadow_bytes += size
+        return self._worker.shadow_bytes <= self._worker.runtime.shadow_memory
+
+    def _let_go(self) -> None:
+        self._worker.shadow_bytes -= self._held
+        self._held = 0
