@@ -20,6 +20,7 @@ from proxy.messages import (
     ComparatorStats,
     Drain,
     Endpoints,
+    Expected,
     FromChild,
     Hello,
     Ready,
@@ -105,6 +106,7 @@ class Children:
         self._on_breaker = on_breaker
         self._snapshot: Snapshot | None = None
         self._endpoints: Endpoints | None = None
+        self._expected: Expected | None = None
         self._server: asyncio.Server | None = None
         self._keepers: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -139,6 +141,13 @@ class Children:
         for child in self.workers:
             if child.channel is not None:
                 self._send(child, endpoints)
+
+    def expect(self, expected: Expected) -> None:
+        """Give the comparator, living or yet to be started, this word on what is expected."""
+        self._expected = expected
+        for child in self.comparators:
+            if child.channel is not None:
+                self._send(child, expected)
 
     async def settled(self, generation: int, timeout: float) -> bool:  # noqa: ASYNC109 - False is an answer here
         """Wait until every living worker applies ``generation``; False if ``timeout`` seconds were not enough."""
@@ -231,6 +240,8 @@ class Children:
         if child.role == "worker" and self._endpoints is not None:
             channel.send(self._endpoints)  # first: it serves with its first snapshot
         channel.send(self._snapshot)
+        if child.role == "comparator" and self._expected is not None:
+            channel.send(self._expected)
         try:
             while (message := await channel.receive()) is not None:
                 self._heard(child, hello.pid, message)
@@ -266,7 +277,7 @@ class Children:
         elif isinstance(message, BreakerEvent) and child.role == "worker":
             self._on_breaker(message)
 
-    def _send(self, child: Child, message: Snapshot | Endpoints | Drain) -> None:
+    def _send(self, child: Child, message: Snapshot | Endpoints | Expected | Drain) -> None:
         if child.channel is None:
             return
         if child.channel.backlog > MAX_BACKLOG_BYTES:

@@ -23,7 +23,7 @@ import uvloop
 
 from proxy.config.model import settings_from_document
 from proxy.control.judge import Judge
-from proxy.messages import ComparatorStats, Drain, Hello, Pair, Ready, Snapshot
+from proxy.messages import ComparatorStats, Drain, Expected, Hello, Pair, Ready, Snapshot
 from proxy.store.diff_writer import DiffWriter
 from proxy.store.sqlite import store_path
 from proxy.telemetry import logs
@@ -66,7 +66,7 @@ class Comparator:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):  # what reaches the whole group is for the supervisor to act on
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-        supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Drain)
+        supervisor = await ipc.connect(str(self._dir / "supervisor.sock"), Snapshot | Expected | Drain)
         supervisor.send(Hello("comparator", self._index, os.getpid()))
         if not await self._first_snapshot(supervisor) or self._judge is None or self._writer is None:
             return 0
@@ -92,7 +92,7 @@ class Comparator:
         await supervisor.flush(1.0)
         return 0
 
-    async def _first_snapshot(self, supervisor: ipc.Channel[Snapshot | Drain]) -> bool:
+    async def _first_snapshot(self, supervisor: ipc.Channel[Snapshot | Expected | Drain]) -> bool:
         message = await supervisor.receive()
         if not isinstance(message, Snapshot):
             return False
@@ -110,8 +110,12 @@ class Comparator:
             self._judge.configure(settings_from_document(orjson.loads(snapshot.document)))
             self._generation = snapshot.generation
 
-    async def _listen(self, supervisor: ipc.Channel[Snapshot | Drain], stop: asyncio.Event) -> None:
-        while isinstance(message := await supervisor.receive(), Snapshot):
+    async def _listen(self, supervisor: ipc.Channel[Snapshot | Expected | Drain], stop: asyncio.Event) -> None:
+        while isinstance(message := await supervisor.receive(), Snapshot | Expected):
+            if isinstance(message, Expected):
+                if self._judge is not None:
+                    self._judge.expect(message)
+                continue
             try:
                 self._apply(message)
             except ValueError as error:  # it was valid for the supervisor: keep the rules that hold
@@ -134,7 +138,7 @@ class Comparator:
         size = len(pair.body) + len(pair.legacy.body) + len(pair.candidate.body) + 4096
         if len(self._queue) >= MAX_QUEUED_PAIRS or self._queued_bytes + size > MAX_QUEUED_BYTES:
             if self._judge is not None:
-                self._judge.count(pair, "incomparable", "queue-full")
+                self._judge.skip(pair, "queue-full")
             return
         self._queue.append((pair, size))
         self._queued_bytes += size
@@ -165,7 +169,7 @@ class Comparator:
                 await asyncio.sleep(2 * TURN_SECONDS)  # what stands in the sockets
                 await self._idle.wait()
         while self._queue:
-            judge.count(self._queue.popleft()[0], "incomparable", "shutdown")
+            judge.skip(self._queue.popleft()[0], "shutdown")
         for channel in list(self._channels):
             channel.close()
         done = await asyncio.get_running_loop().run_in_executor(None, writer.close, FLUSH_SECONDS)

@@ -10,38 +10,76 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import time
 from typing import Any
 
+from proxy.config.comparing import Noise
 from proxy.config.model import Retention
 from proxy.errors import BanyanError
+from proxy.store.batch import Batch, Sample, Seen, Way
 from proxy.store.corpus import Recorder
-from proxy.store.difflog import HOUR_SECONDS, DiffLog, Sample, Seen, pack
+from proxy.store.difflog import COMPARED, DiffLog, pack
+from proxy.store.evidence import EQUAL, INCOMPARABLE, MORE, ROUTE_GROUPS, EvidenceLog
+from proxy.store.rates import RateLog, Sighting
+from proxy.store.reservoir import Reservoir
 from proxy.store.sqlite import is_damaged, move_aside, open_database
+from proxy.store.transaction import transaction
 
 BATCH_SECONDS = 0.25
 PRUNE_SECONDS = 60.0
 MAX_WAITING_SAMPLES = 2000
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 MAX_FINGERPRINTS = 20_000
-"""Further ones are dropped and counted: so many kinds of difference are one, which nobody wrote a rule for."""
+"""Further ones are dropped and counted: so many kinds of difference are one, which nobody wrote a rule for. The pairs
+that show them are mismatches all the same."""
 
-MAX_VERDICTS = 100_000
-"""Counters in memory while the disk is away: routes x hours x verdicts."""
+_HALF_LIFE = Noise().half_life  # of routes that the configuration does not have any more
+
+
+class _Store:
+    """The tables that the writer fills, on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.diffs = DiffLog(connection)
+        self.evidence = EvidenceLog(connection)
+        self.rates = RateLog(connection)
+
+    def write(self, batch: Batch, now: float, half_lives: Mapping[str, float], otherwise: float) -> None:
+        with transaction(self.connection):
+            self.diffs.write(batch)
+            for bucket, counts in batch.evidence().items():
+                self.evidence.add(bucket, counts)
+            self.rates.add_pairs(now, batch.compared, half_lives, otherwise)
+            self.rates.add_sightings(now, batch.sightings(), half_lives, otherwise)
+
+    def prune(self, now: float, age: float) -> int:
+        """What is too old; how many samples and fingerprints went."""
+        self.evidence.prune(now, now - age)
+        self.rates.prune(now - age)
+        return self.diffs.prune_age(now - age)
 
 
 class DiffWriter:
     """Counts and samples on their way to the store at ``path``.
 
-    ``below(n)`` chooses a number from 0 to n - 1; ``report(event, text)`` is told what a person should know.
+    ``below(n)`` chooses a number from 0 to n - 1; ``report(event, text)`` is told what a person should know; ``clock``
+    gives seconds since the epoch.
     """
 
     def __init__(
-        self, path: Path, retention: Retention, below: Callable[[int], int], report: Callable[[str, str], None]
+        self,
+        path: Path,
+        retention: Retention,
+        below: Callable[[int], int],
+        report: Callable[[str, str], None],
+        clock: Callable[[], float] = time,
     ) -> None:
         self.retention = retention
+        self.half_lives: Mapping[str, float] = {}
+        """Of the rates, in seconds by route; routes that are not named have the default's."""
         self.dropped: dict[str, int] = {}
         """Records lost, by reason: queue-full, disk-full, locked, store-error, too-many-fingerprints."""
         self.corpus = Recorder(below)
@@ -49,16 +87,15 @@ class DiffWriter:
         self._path = path
         self._below = below
         self._report = report
+        self._clock = clock
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
-        self._seen: dict[str, Seen] = {}
-        self._verdicts: dict[tuple[str, int, str], int] = {}
-        self._samples: list[Sample] = []
-        self._bytes = 0
-        self._replaced: list[str] = []
-        self._reservoirs: dict[str, tuple[int, list[str]]] = {}
-        self._log: DiffLog | None = None
+        self._batch = Batch()
+        self._bytes = 0  # of the samples that wait
+        self._reservoirs: dict[str, Reservoir] = {}
+        self._groups: dict[str, set[str]] = {}  # sets of fingerprints that are kept apart, by route
+        self._log: _Store | None = None
         self._db: sqlite3.Connection | None = None
         self._failed = False
         self._pruned = 0.0
@@ -69,49 +106,57 @@ class DiffWriter:
         self._try_open()
         self._thread.start()
 
-    def verdict(self, route: str, at: float, verdict: str) -> None:
-        """Count one pair; ``at`` in seconds since the epoch."""
-        key = (route, int(at) // HOUR_SECONDS, verdict)
+    def pair(self, route: str, at: float, verdict: str, group: str) -> None:
+        """Count one pair; ``at`` in seconds since the epoch, ``group`` as evidence has them."""
         with self._lock:
-            if key in self._verdicts or len(self._verdicts) < MAX_VERDICTS:
-                self._verdicts[key] = self._verdicts.get(key, 0) + 1
-            else:
+            if group not in (EQUAL, INCOMPARABLE, MORE):
+                known = self._groups.setdefault(route, set())
+                if group not in known:
+                    if len(known) < ROUTE_GROUPS:
+                        known.add(group)
+                    else:
+                        group = MORE
+            if verdict in COMPARED:
+                self._batch.add_compared(route, 1, 0)
+            roomy = self._batch.add_pair(route, at, group)
+            if not self._batch.add_verdict(route, at, verdict) or not roomy:
                 self._drop("queue-full")
 
-    def seen(self, seen: Seen) -> bool:
-        """Count one sighting; True if this pair was chosen as a sample of the fingerprint (then call ``keep``).
-
-        Of n sightings each is kept with the same chance (reservoir sampling, Vitter's algorithm R).
-        """
+    def seen(self, seen: Seen, way: Way) -> bool:
+        """Count one sighting, and how it was met; True if this pair was chosen as a sample of the fingerprint (then
+        call ``keep``)."""
         key = seen.fingerprint
         with self._lock:
-            count, ids = self._reservoirs.get(key, (0, []))
-            if count == 0 and len(self._reservoirs) >= MAX_FINGERPRINTS:
-                self._drop("too-many-fingerprints")
-                return False
-            self._reservoirs[key] = (count + 1, ids)
-            known = self._seen.get(key)
-            self._seen[key] = (
-                seen if known is None
-                else seen._replace(first=min(known.first, seen.first), last=max(known.last, seen.last),
-                                   times=known.times + seen.times)
-            )  # fmt: skip
-        return len(ids) < self.retention.samples or self._below(count + 1) < self.retention.samples
+            reservoir = self._reservoirs.get(key)
+            if reservoir is None:
+                if len(self._reservoirs) >= MAX_FINGERPRINTS:
+                    self._drop("too-many-fingerprints")
+                    return False
+                reservoir = self._reservoirs[key] = Reservoir()
+            if not self._batch.add_seen(seen, way):
+                self._drop("queue-full")
+            return reservoir.chosen(seen.last, self.retention.samples, self._below)
 
     def keep(self, fingerprint: str, at: float, request_id: str, record: dict[str, Any]) -> None:
         """Store a redacted record as a sample, in the place of a random one if there are enough."""
         blob = pack(record)
         sample = Sample(secrets.token_hex(8), fingerprint, at, request_id, blob)
         with self._lock:
-            if len(self._samples) >= MAX_WAITING_SAMPLES or self._bytes + len(blob) > MAX_WAITING_BYTES:
+            if len(self._batch.samples) >= MAX_WAITING_SAMPLES or self._bytes + len(blob) > MAX_WAITING_BYTES:
                 self._drop("queue-full")
                 return
-            ids = self._reservoirs.setdefault(fingerprint, (1, []))[1]
-            while len(ids) >= self.retention.samples:
-                self._replaced.append(ids.pop(self._below(len(ids))))
-            ids.append(sample.id)
-            self._samples.append(sample)
+            reservoir = self._reservoirs.setdefault(fingerprint, Reservoir())
+            self._batch.replaced += reservoir.take(sample.id, self.retention.samples, self._below)
+            self._batch.samples.append(sample)
             self._bytes += len(blob)
+
+    def within_legacy(self, route: str, sightings: Iterable[Sighting]) -> None:
+        """Count one pair of legacy with itself, and the differences in it."""
+        with self._lock:
+            self._batch.add_compared(route, 0, 1)
+            for sighting in sightings:
+                if not self._batch.add_within(sighting):
+                    self._drop("queue-full")
 
     def losses(self) -> dict[str, int]:
         """A copy of ``dropped``."""
@@ -135,11 +180,7 @@ class DiffWriter:
             self._wake.wait(BATCH_SECONDS)
             last = self._closing
             try:
-                self._write_batch()
-                if lost := self.corpus.write():
-                    with self._lock:
-                        self._drop("requests-lost", lost)
-                self._prune()
+                self.step()
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the writing for good
                 self._report("store-writer-fault", f"{type(error).__name__}: {error}")
             if last:
@@ -147,42 +188,42 @@ class DiffWriter:
                     self._db.close()
                 return
 
+    def step(self) -> None:
+        """Write what waits, and keep the store small: what the thread does again and again."""
+        self._write_batch()
+        if lost := self.corpus.write():
+            with self._lock:
+                self._drop("requests-lost", lost)
+        self._prune()
+
     def _write_batch(self) -> None:
         with self._lock:
-            if not (self._seen or self._verdicts or self._samples or self._replaced):
+            if not self._batch:
                 return
-            seen, verdicts, samples, replaced = self._seen, self._verdicts, self._samples, self._replaced
-            self._seen, self._verdicts, self._samples, self._replaced, self._bytes = {}, {}, [], [], 0
+            batch, self._batch, self._bytes = self._batch, Batch(), 0
         try:
             log = self._log or self._try_open()
             if log is None:
                 raise sqlite3.OperationalError("not open")
-            log.write(seen.values(), verdicts, samples, replaced)
+            log.write(batch, self._clock(), self.half_lives, _HALF_LIFE)
             if self._failed:
                 self._failed = False
                 self._report("store-back", f"the store {self._path} works again")
         except sqlite3.Error as error:
-            self._put_back(seen, verdicts, samples, _reason(error))
+            self._put_back(batch, _reason(error))
             self._fail(error)
 
-    def _put_back(
-        self, seen: dict[str, Seen], verdicts: dict[tuple[str, int, str], int], samples: list[Sample], reason: str
-    ) -> None:
+    def _put_back(self, batch: Batch, reason: str) -> None:
         """Counts wait for better times; samples are lost."""
         with self._lock:
-            for key, old in seen.items():
-                new = self._seen.get(key, old)
-                self._seen[key] = new._replace(
-                    first=min(old.first, new.first), times=old.times + (new.times if key in self._seen else 0)
-                )
-            for verdict, count in verdicts.items():
-                self._verdicts[verdict] = self._verdicts.get(verdict, 0) + count
-            for sample in samples:
-                ids = self._reservoirs.get(sample.fingerprint, (0, []))[1]
-                if sample.id in ids:
-                    ids.remove(sample.id)
-            if samples:
-                self._drop(reason, len(samples))
+            if lost := self._batch.put_back(batch):
+                self._drop("queue-full", lost)
+            for sample in batch.samples:
+                reservoir = self._reservoirs.get(sample.fingerprint)
+                if reservoir is not None and sample.id in reservoir.ids:
+                    reservoir.ids.remove(sample.id)
+            if batch.samples:
+                self._drop(reason, len(batch.samples))
 
     def _fail(self, error: sqlite3.Error) -> None:
         if not self._failed:
@@ -197,13 +238,14 @@ class DiffWriter:
         if damaged:
             self._try_open(move=True)
 
-    def _try_open(self, *, move: bool = False) -> DiffLog | None:
+    def _try_open(self, *, move: bool = False) -> _Store | None:
         try:
             if move:
                 self._report("store-damaged", f"moved to {move_aside(self._path)}")
             self._db = open_database(self._path, lambda aside: self._report("store-damaged", f"moved to {aside}"))
-            self._log = DiffLog(self._db)
-            kept = self._log.reservoirs()
+            self._log = _Store(self._db)
+            kept = self._log.diffs.reservoirs()
+            groups = self._log.evidence.groups()
             self.corpus.opened(self._db)
         except (BanyanError, sqlite3.Error, OSError) as error:
             self._db = self._log = None
@@ -212,7 +254,7 @@ class DiffWriter:
                 self._report("store-lost", str(error))
             return None
         with self._lock:
-            self._reservoirs = kept
+            self._reservoirs, self._groups = kept, groups
         return self._log
 
     def _prune(self) -> None:
@@ -220,23 +262,29 @@ class DiffWriter:
             return
         gone = 0
         try:
-            now = time()
+            now = self._clock()
             if now - self._pruned > PRUNE_SECONDS:
                 self._pruned = now
-                gone = self._log.prune_age(now - self.retention.age)
+                gone = self._log.prune(now, self.retention.age)
                 self.corpus.prune(now - self.retention.age, self.retention.size)
-            gone += self._log.prune_size(self.retention.size)
-            if gone:
-                kept = self._log.reservoirs()
+                groups = self._log.evidence.groups()
                 with self._lock:
-                    waiting = {sample.id for sample in self._samples}
-                    for key, (count, ids) in list(self._reservoirs.items()):
-                        old = set(kept.get(key, (0, []))[1]) | waiting
-                        self._reservoirs[key] = (count, [sample_id for sample_id in ids if sample_id in old])
-                        if key not in kept and key not in self._seen:
-                            del self._reservoirs[key]
+                    self._groups = groups
+            gone += self._log.diffs.prune_size(self.retention.size)
+            if gone:
+                self._forget(self._log.diffs.reservoirs())
         except sqlite3.Error as error:
             self._fail(error)
+
+    def _forget(self, kept: dict[str, Reservoir]) -> None:
+        """Samples and fingerprints that the store does not have any more are not kept."""
+        with self._lock:
+            waiting = {sample.id for sample in self._batch.samples}
+            for key, reservoir in list(self._reservoirs.items()):
+                old = {*kept[key].ids, *waiting} if key in kept else waiting
+                reservoir.ids = [sample_id for sample_id in reservoir.ids if sample_id in old]
+                if key not in kept and key not in self._batch.seen:
+                    del self._reservoirs[key]
 
 
 def _reason(error: sqlite3.Error) -> str:

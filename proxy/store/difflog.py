@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from proxy.store.batch import HOUR_SECONDS, Batch, Way
+from proxy.store.reservoir import Reservoir
 from proxy.store.side_by_side import side_by_side
 from proxy.store.transaction import transaction
 
@@ -26,7 +28,6 @@ CREATE TABLE IF NOT EXISTS fingerprints (
     first_seen REAL NOT NULL,
     last_seen REAL NOT NULL,
     count INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'new',
     legacy TEXT NOT NULL,
     candidate TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -39,6 +40,13 @@ CREATE TABLE IF NOT EXISTS samples (
     record BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS samples_by_fingerprint ON samples (fingerprint, at);
+CREATE TABLE IF NOT EXISTS ways (
+    fingerprint TEXT NOT NULL,
+    dimension TEXT NOT NULL,
+    value TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (fingerprint, dimension, value)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdicts (
     route TEXT NOT NULL,
     hour INTEGER NOT NULL,
@@ -48,36 +56,28 @@ CREATE TABLE IF NOT EXISTS verdicts (
 ) STRICT, WITHOUT ROWID;
 """
 
-HOUR_SECONDS = 3600
 SAMPLES_LISTED = 20
+MAX_VALUES = 50
+"""Values of one dimension that are kept apart for one fingerprint; the others count together as ``OTHER``."""
+OTHER = "other"
+DIMENSIONS = ("arms", "statuses", "methods", "cohorts")
+"""What is told of the pairs that showed a difference."""
 COMPARED = ("matched", "ignored", "mismatched")
 """The verdicts of pairs that were compared to the end: what a share is of."""
 
 _MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
-class Seen(NamedTuple):
-    """Sightings of one fingerprint to be added: ``legacy`` and ``candidate`` are the last shown values, redacted."""
+class Kept(NamedTuple):
+    """One fingerprint in short. Times are seconds since the epoch."""
 
     fingerprint: str
     route: str
     kind: str
     path: str
-    first: float  # seconds since the epoch
-    last: float
     times: int
-    legacy: str
-    candidate: str
-
-
-class Sample(NamedTuple):
-    """One recorded pair to be added; ``record`` is packed."""
-
-    id: str
-    fingerprint: str
-    at: float
-    request_id: str
-    record: bytes
+    first: float
+    last: float
 
 
 def pack(record: dict[str, Any]) -> bytes:
@@ -104,38 +104,77 @@ class DiffLog:
 
     # reading
 
-    def fingerprints(self, route: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """The differences, most frequent first. ``share`` is of the pairs of that route that were compared."""
+    def kept(self, route: str | None = None) -> list[Kept]:
+        """All fingerprints in short, of one route or of all."""
         rows = self._db.execute(
-            "SELECT fingerprint, route, kind, path, count, state, first_seen, last_seen, legacy, candidate"
-            " FROM fingerprints WHERE ? IS NULL OR route = ? ORDER BY count DESC, fingerprint LIMIT ?",
+            "SELECT fingerprint, route, kind, path, count, first_seen, last_seen FROM fingerprints"
+            " WHERE ? IS NULL OR route = ?",
+            (route, route),
+        )
+        return [Kept._make(row) for row in rows]
+
+    def fingerprints(self, route: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+        """The differences, most frequent first."""
+        rows = self._db.execute(
+            "SELECT fingerprint FROM fingerprints WHERE ? IS NULL OR route = ?"
+            " ORDER BY count DESC, fingerprint LIMIT ?",
             (route, route, limit),
-        ).fetchall()
-        totals = self.verdict_totals(route)
+        )
+        return self.described([row[0] for row in rows])
+
+    def described(self, fingerprints: Iterable[str]) -> list[dict[str, Any]]:
+        """These differences in full, in this order; unknown ones are left out. ``share`` is of the pairs of the route
+        that were compared; of each of DIMENSIONS there is value -> pairs."""
+        totals = self.verdict_totals()
+        compared = {name: sum(counts.get(verdict, 0) for verdict in COMPARED) for name, counts in totals.items()}
         found = []
-        for key, name, kind, path, count, state, first, last, legacy, candidate in rows:
-            compared = sum(totals.get(name, {}).get(verdict, 0) for verdict in COMPARED)
+        for key in fingerprints:
+            row = self._db.execute(
+                "SELECT route, kind, path, count, first_seen, last_seen, legacy, candidate FROM fingerprints"
+                " WHERE fingerprint = ?",
+                (key,),
+            ).fetchone()
+            if row is None:
+                continue
+            route, kind, path, count, first, last, legacy, candidate = row
             samples = self._db.execute(
                 "SELECT id FROM samples WHERE fingerprint = ? ORDER BY at DESC, rowid DESC LIMIT ?",
                 (key, SAMPLES_LISTED),
             )
+            of = compared.get(route, 0)
             found.append(
                 {
                     "fingerprint": key,
-                    "route": name,
+                    "route": route,
                     "kind": kind,
                     "path": path,
                     "count": count,
-                    "share": min(1.0, count / compared) if compared else 0.0,
-                    "state": state,
-                    "first_seen": _stamp(first),
-                    "last_seen": _stamp(last),
-                    "samples": [row[0] for row in samples],
+                    "share": min(1.0, count / of) if of else 0.0,
+                    "first_seen": stamp(first),
+                    "last_seen": stamp(last),
+                    "samples": [sample[0] for sample in samples],
                     "legacy": legacy,
                     "candidate": candidate,
+                    **self._ways(key),
                 }
             )
         return found
+
+    def _ways(self, fingerprint: str) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
+        rows = self._db.execute(
+            "SELECT dimension, value, count FROM ways WHERE fingerprint = ? ORDER BY count DESC, value", (fingerprint,)
+        )
+        for dimension, value, count in rows:
+            found.setdefault(dimension, {})[value] = count
+        return found
+
+    def newest_sample(self, fingerprint: str) -> str | None:
+        """The id of the newest recorded pair of a fingerprint; None if there is none."""
+        row = self._db.execute(
+            "SELECT id FROM samples WHERE fingerprint = ? ORDER BY at DESC, rowid DESC LIMIT 1", (fingerprint,)
+        ).fetchone()
+        return str(row[0]) if row else None
 
     def sample(self, sample_id: str) -> dict[str, Any] | None:
         """One recorded pair with ``side_by_side`` lines of both bodies; None if there is none of that id."""
@@ -147,7 +186,7 @@ class DiffLog:
         record = unpack(row[3]) if row else None
         if record is None:
             return None
-        record.update(id=row[0], fingerprint=row[1], at=_stamp(row[2]), kind=row[4], path=row[5])
+        record.update(id=row[0], fingerprint=row[1], at=stamp(row[2]), kind=row[4], path=row[5])
         record["side_by_side"] = side_by_side(_text(record, "legacy"), _text(record, "candidate"))
         return record
 
@@ -164,14 +203,17 @@ class DiffLog:
             totals.setdefault(name, {})[verdict] = count
         return totals
 
-    def reservoirs(self) -> dict[str, tuple[int, list[str]]]:
-        """fingerprint -> (count, ids of its samples)."""
-        found: dict[str, tuple[int, list[str]]] = {
-            key: (count, []) for key, count in self._db.execute("SELECT fingerprint, count FROM fingerprints")
+    def reservoirs(self) -> dict[str, Reservoir]:
+        """fingerprint -> what its samples were chosen from."""
+        found = {
+            key: Reservoir.resumed(count, first, last)
+            for key, count, first, last in self._db.execute(
+                "SELECT fingerprint, count, first_seen, last_seen FROM fingerprints"
+            )
         }
         for key, sample_id in self._db.execute("SELECT fingerprint, id FROM samples ORDER BY rowid"):
             if key in found:
-                found[key][1].append(sample_id)
+                found[key].ids.append(sample_id)
         return found
 
     # writing
@@ -181,14 +223,8 @@ class DiffLog:
         with transaction(self._db):
             self._add_verdicts(counts)
 
-    def write(
-        self,
-        seen: Iterable[Seen],
-        verdicts: dict[tuple[str, int, str], int],
-        samples: Iterable[Sample],
-        replaced: Iterable[str],
-    ) -> None:
-        """Add one batch, whole or not at all; ``replaced`` are ids of samples that make room."""
+    def write(self, batch: Batch) -> None:
+        """Add a batch's counts and samples, whole or not at all; without its evidence and rates."""
         with transaction(self._db):
             self._db.executemany(
                 "INSERT INTO fingerprints"
@@ -197,11 +233,33 @@ class DiffLog:
                 " count = count + excluded.count, last_seen = max(last_seen, excluded.last_seen),"
                 " first_seen = min(first_seen, excluded.first_seen),"
                 " legacy = excluded.legacy, candidate = excluded.candidate",
-                seen,
+                batch.seen.values(),
             )
-            self._add_verdicts(verdicts)
-            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", samples)
-            self._db.executemany("DELETE FROM samples WHERE id = ?", [(sample_id,) for sample_id in replaced])
+            self._add_ways(batch.ways)
+            self._add_verdicts(batch.verdicts)
+            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", batch.samples)
+            self._db.executemany("DELETE FROM samples WHERE id = ?", [(sample_id,) for sample_id in batch.replaced])
+
+    def _add_ways(self, ways: dict[tuple[str, Way], int]) -> None:
+        counts: dict[tuple[str, str, str], int] = {}
+        for (fingerprint, way), times in ways.items():
+            pairs = [("arms", way.arm), ("statuses", way.statuses), ("methods", way.method)]
+            for dimension, value in [*pairs, *(("cohorts", cohort) for cohort in way.cohorts)]:
+                counts[fingerprint, dimension, value] = counts.get((fingerprint, dimension, value), 0) + times
+        for (fingerprint, dimension, value), times in counts.items():
+            known = self._db.execute(
+                "UPDATE ways SET count = count + ? WHERE fingerprint = ? AND dimension = ? AND value = ?",
+                (times, fingerprint, dimension, value),
+            )
+            if known.rowcount:
+                continue
+            (values,) = self._db.execute(
+                "SELECT count(*) FROM ways WHERE fingerprint = ? AND dimension = ?", (fingerprint, dimension)
+            ).fetchone()
+            self._db.execute(
+                "INSERT INTO ways VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                (fingerprint, dimension, value if values < MAX_VALUES else OTHER, times),
+            )
 
     def _add_verdicts(self, counts: dict[tuple[str, int, str], int]) -> None:
         self._db.executemany(
@@ -217,7 +275,11 @@ class DiffLog:
             gone = self._db.execute("DELETE FROM samples WHERE at < ?", (before,)).rowcount
             gone += self._db.execute("DELETE FROM fingerprints WHERE last_seen < ?", (before,)).rowcount
             self._db.execute("DELETE FROM verdicts WHERE hour < ?", (int(before) // HOUR_SECONDS,))
-            self._db.execute("DELETE FROM samples WHERE fingerprint NOT IN (SELECT fingerprint FROM fingerprints)")
+            for table in ("samples", "ways"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE fingerprint NOT IN"  # noqa: S608 - made of fixed texts
+                    " (SELECT fingerprint FROM fingerprints)"
+                )
         return gone
 
     def prune_size(self, size: int) -> int:
@@ -247,7 +309,8 @@ class DiffLog:
         return int(page * (pages - free))
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
+    """ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

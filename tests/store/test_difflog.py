@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import Retention
+from proxy.store.batch import Seen, Way
 from proxy.store.diff_writer import DiffWriter
-from proxy.store.difflog import DiffLog, Seen
+from proxy.store.difflog import DiffLog
+from proxy.store.evidence import EvidenceLog
 from proxy.store.side_by_side import side_by_side
 from proxy.store.sqlite import StoreError, open_database, store_path
 
 AT = time.time()
 FEW = Retention(samples=5)
+WAY = Way("legacy", "200/200", "GET", ())
 
 
 def seen(fingerprint: str = "f1", at: float = AT, route: str = "orders") -> Seen:
@@ -28,8 +31,8 @@ def seen(fingerprint: str = "f1", at: float = AT, route: str = "orders") -> Seen
 
 
 def offer(writer: DiffWriter, number: int, fingerprint: str = "f1", at: float = AT, text: str = "{}") -> None:
-    writer.verdict("orders", at, "mismatched")
-    if writer.seen(seen(fingerprint, at)):
+    writer.pair("orders", at, "mismatched", fingerprint)
+    if writer.seen(seen(fingerprint, at), WAY):
         body = {"kind": "json", "text": text}
         writer.keep(
             fingerprint,
@@ -67,7 +70,7 @@ def reopened(path: Path) -> Iterator[DiffLog]:
 def test_counts_are_exact_and_samples_are_bounded(writer: DiffWriter, path: Path) -> None:
     for number in range(500):
         offer(writer, number, at=AT + number)
-        writer.verdict("orders", AT, "matched")
+        writer.pair("orders", AT, "matched", "")
     assert writer.close(5)
     with closing(open_database(path)) as connection:
         log = DiffLog(connection)
@@ -75,7 +78,7 @@ def test_counts_are_exact_and_samples_are_bounded(writer: DiffWriter, path: Path
         assert row["count"] == 500
         assert row["share"] == 0.5
         assert len(row["samples"]) == 5
-        assert (row["route"], row["kind"], row["path"], row["state"]) == ("orders", "value", "$.f1", "new")
+        assert (row["route"], row["kind"], row["path"]) == ("orders", "value", "$.f1")
         assert row["first_seen"] < row["last_seen"]
         assert row["first_seen"].endswith("Z")
         assert log.verdict_totals() == {"orders": {"matched": 500, "mismatched": 500}}
@@ -240,16 +243,17 @@ import random, sys, time
 from pathlib import Path
 from proxy.config.model import Retention
 from proxy.store.diff_writer import DiffWriter
-from proxy.store.difflog import Seen
+from proxy.store.batch import Seen, Way
 dice = random.Random()
+WAY = Way("legacy", "200/200", "GET", ())
 writer = DiffWriter(Path(sys.argv[1]), Retention(samples=20), dice.randrange, lambda event, text: None)
 writer.start()
 print("up", flush=True)
 while True:
     for _ in range(50):
         key = f"f{dice.randrange(50)}"
-        writer.verdict("r", time.time(), "mismatched")
-        if writer.seen(Seen(key, "r", "value", "$.x", time.time(), time.time(), 1, "1", "2")):
+        writer.pair("r", time.time(), "mismatched", key)
+        if writer.seen(Seen(key, "r", "value", "$.x", time.time(), time.time(), 1, "1", "2"), WAY):
             writer.keep(key, time.time(), "id", {"text": dice.randbytes(3000).hex()})
     writer._wake.set()
     time.sleep(0.001)
@@ -274,6 +278,8 @@ def test_f48_a_killed_writer_never_leaves_a_damaged_file(path: Path) -> None:
             rows = log.fingerprints()
             assert sum(row["count"] for row in rows) == sum(log.verdict_totals().get("r", {}).values())
             assert sum(row["count"] for row in rows) >= total
+            assert sum(count for _, count in EvidenceLog(connection).counts("r", 0).groups) >= total
+            assert sum(sum(row["arms"].values()) for row in rows) >= total
             total = sum(row["count"] for row in rows)
             for row in rows[:5]:
                 assert all(log.sample(sample) for sample in row["samples"])
