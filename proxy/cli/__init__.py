@@ -28,6 +28,7 @@ COMMANDS = {
     "stage": ("proxy.cli.stage:stage", "Move a running route to another stage."),
     "rollback": ("proxy.cli.stage:rollback", "Return a running route to legacy at once."),
     "diffs": ("proxy.cli.diffs:diffs", "List the differences found, or show one pair."),
+    "coverage": ("proxy.cli.coverage:coverage", "Show which kinds of request were compared, and which never."),
     "report": ("proxy.cli.report:report", "Write the report to read before a cutover."),
     "schema": ("proxy.cli.schema:schema", "Print the JSON Schema of the configuration."),
 }

@@ -16,12 +16,15 @@ import msgspec
 from aiohttp import web, web_response
 
 from proxy.control import diffs, report, views
+from proxy.control import coverage, recorded
 from proxy.control.addresses import join, split
 from proxy.control.guard import ACTOR, finish, make_guard
 from proxy.control.operations import WINDOW_HOURS, Change, Operations, RefusedError
 from proxy.control.report_text import markdown
 from proxy.errors import BanyanError
+from proxy.store.corpus import MAX_PER_ROUTE
 from proxy.store.events import KINDS
+from proxy.store.tally import Tally
 from proxy.telemetry.metrics import CONTENT_TYPE, render
 
 MAX_BODY_BYTES = 64 * 1024
@@ -71,6 +74,8 @@ class Admin:
                 web.get("/api/status", self._status),
                 web.get("/api/routes", self._routes),
                 web.get("/api/routes/{id}", self._route),
+                web.get("/api/routes/{id}/coverage", self._coverage),
+                web.get("/api/routes/{id}/requests", self._requests),
                 web.get("/api/events", self._events),
                 web.get("/api/diffs", self._diffs),
                 web.get("/api/diffs/{id}", self._diff),
@@ -106,6 +111,17 @@ class Admin:
         route = self._operations.route(request.match_info["id"])
         view = views.one_route(self._operations, route, await self._operations.tallies())
         return web.json_response(view, headers={"ETag": f'"{view["version"]}"'})
+
+    async def _coverage(self, request: web.Request) -> web.Response:
+        hours = _number(request, "hours", WINDOW_HOURS, MAX_WINDOW_HOURS)
+        route = self._operations.route(request.match_info["id"]).id
+        tally = (await self._operations.tallies(hours)).get(route, Tally())
+        return web.json_response(msgspec.to_builtins(coverage.coverage_of(tally)))
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 100, MAX_PER_ROUTE)
+        route = self._operations.route(request.match_info["id"]).id
+        return web.json_response({"requests": await recorded.requests(self._operations, route, limit)})
 
     async def _events(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 100, MAX_EVENTS)

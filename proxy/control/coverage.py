@@ -98,10 +98,7 @@ def _shapes(counted: dict[str, list[int]]) -> dict[str, list[ShapeRow]]:
 
 
 def _row(key: str, seen: int, compared: int, shapes: list[ShapeRow]) -> Row:
-    try:
-        cell = parse_cell(key)
-    except ValueError:  # of another release
-        cell = parse_cell(OTHER)
+    cell = _cell(key)
     return Row(
         cell.method,
         cell.status,
@@ -114,6 +111,19 @@ def _row(key: str, seen: int, compared: int, shapes: list[ShapeRow]) -> Row:
         shapes,
         words_of(cell),
     )
+
+
+def cell_fields(key: str) -> dict[str, object]:
+    """A cell's key as programs like it."""
+    cell = _cell(key)
+    return {**cell._asdict(), "words": words_of(cell)}
+
+
+def _cell(key: str) -> Cell:
+    try:
+        return parse_cell(key)
+    except ValueError:  # of another release
+        return parse_cell(OTHER)
 
 
 def words_of(cell: Cell) -> str:

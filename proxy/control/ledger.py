@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.errors import BanyanError
+from proxy.store.corpus import Corpus
 from proxy.store.counters import HOUR_SECONDS, CounterLog
 from proxy.store.difflog import DiffLog
 from proxy.store.events import EventLog
@@ -39,6 +40,7 @@ class Ledger:
         """Where the file went that was no database any more; the overrides in it do not hold."""
         self.events: EventLog
         self.diffs: DiffLog
+        self.corpus: Corpus
         self.counters: CounterLog
         self._db: sqlite3.Connection
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -60,6 +62,7 @@ class Ledger:
         self.events = EventLog(self._db)
         self.counters = CounterLog(self._db)
         self.diffs = DiffLog(self._db)
+        self.corpus = Corpus(self._db)
 
     def _moved(self, aside: Path) -> None:
         self.moved_aside = aside
