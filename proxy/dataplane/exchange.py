@@ -26,6 +26,8 @@ from proxy.core.fields import Kind
 from proxy.core.heads import client_head, upstream_head
 from proxy.core.identity import identify
 from proxy.dataplane.answers import failure_answer
+from proxy.dataplane.cells import cell_of
+from proxy.dataplane.glimpse import Glimpse
 from proxy.dataplane.prepare import answered_here, open_body, our_lines, trusted_lines
 from proxy.dataplane.resilience import answer, fall_back
 from proxy.dataplane.shadow import Pairing
@@ -37,6 +39,7 @@ from proxy.wire.fiber import NEVER
 
 if TYPE_CHECKING:
     from proxy.config.model import Drill
+    from proxy.core.coverage import CellCount
     from proxy.core.request import Request
     from proxy.dataplane.request_body import ReplayMemory, RequestBody
     from proxy.dataplane.runtime import Runtime
@@ -56,7 +59,8 @@ class Exchange:
 
     # Defaults stand on the class: a request that needs nothing special sets few of them.
     body: RequestBody | None = None
-    pairing: Pairing | None = None
+    pairing: Pairing | Glimpse | None = None
+    cell: CellCount | None = None  # of the coverage, once legacy answers
     drill: Drill | None = None  # a fault that this request is to meet on the candidate
     tries: list[Try] | None = None  # for the access log
     head = b""  # for upstreams, without marks
@@ -191,6 +195,8 @@ class Exchange:
             self._worker.ambiguous += 1
         if self._shadow_wanted:
             self.shadow_dropped("client-left" if self.client.lost else "not-sent")
+        if self.cell is not None and self._failure is None:
+            self.cell.seen += 1
         if self.pairing is not None:
             try:
                 self.pairing.answered(self._failure, self.now)
@@ -334,6 +340,22 @@ class Exchange:
         """How long the answer takes is not its upstream's doing alone: the client is slow, or it was asked twice."""
         if isinstance(self.pairing, Pairing):
             self.pairing.timed = False
+
+    def cover(self, head: ResponseHead, *, empty: bool) -> None:
+        """The final answer begins: if it is legacy's, find its cell, and have it looked at if its turn has come."""
+        if self.arm != "legacy" or self.route.candidate is None:
+            return
+        try:
+            cell = self.cell = cell_of(
+                self.runtime, self.route, self.request, self.decision.user, head.status, head.fields, empty=empty
+            )
+            pairing = self.pairing
+            if isinstance(pairing, Pairing):
+                pairing.cell = cell
+            elif pairing is None and cell.look_at_unpaired:
+                self.pairing = Glimpse.begin(self, self._worker, cell)
+        except Exception as error:  # noqa: BLE001 - as above
+            log_line("error", "coverage-internal-error", error=repr(error), route=self.decision.route_id)
 
     def _shadow_bug(self, error: Exception) -> None:
         log_line("error", "shadow-internal-error", error=repr(error), route=self.decision.route_id)

@@ -204,6 +204,7 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
     exchange.status = head.status
     exchange.answering = True
     exchange.sent = len(piece)
+    exchange.cover(head, empty=done and not piece)
     if exchange.pairing is not None:
         exchange.pairing.capture_head(head)
         exchange.pairing.capture(piece)
@@ -338,6 +339,7 @@ async def tunnel(exchange: Exchange, connection: UpstreamConnection, head: Respo
     client = exchange.client
     exchange.status = 101
     exchange.answering = True
+    exchange.cover(head, empty=True)
     client.write(head.raw)
     connection.owner = None
     link = Tunnel(client, connection)

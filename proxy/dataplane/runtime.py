@@ -8,8 +8,10 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from proxy.core.coverage import fixed_endpoint
 from proxy.core.deadline import fallback_reserve
 from proxy.core.drills import drills_of
+from proxy.core.identity import CohortTester
 from proxy.core.snapshot import NO_ROUTE_ID
 
 if TYPE_CHECKING:
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 class RouteRuntime:
     """A route (or what no route names) with its figures and its ways to both sides."""
 
-    __slots__ = ("candidate", "drills", "legacy", "may_retry", "reserve", "stats")
+    __slots__ = ("candidate", "drills", "endpoint", "legacy", "may_retry", "reserve", "stats")
 
     def __init__(
         self, route_id: str, plan: RoutePlan | None, settings: Settings, upstreams: Upstreams, stats: RouteStats
     ) -> None:
         self.stats = stats
+        self.endpoint = "" if plan is None else fixed_endpoint(plan.route.match)
+        """The template of its paths, if it has but one."""
         asked = plan is not None and (bool(plan.reverse_methods or plan.self_methods) or plan.reads_back)
         self.legacy: Way = upstreams.way(route_id, settings.legacy, settings, shadows=asked)
         self.candidate: Way | None = None
@@ -67,6 +71,8 @@ class Runtime:
         self.overload = settings.overload
         self.expose = settings.expose
         self.shadow_memory = settings.shadow_memory
+        self.cohorts = tuple(CohortTester(name, settings.cohorts[name]) for name in sorted(settings.cohorts))
+        """All that are configured, for the coverage."""
         self.instance = instance.encode()
         self.via = b"Via: 1.1 " + self.instance + b"\r\n"
         self._trusted = [ipaddress.ip_network(cidr) for cidr in settings.trusted_proxies]

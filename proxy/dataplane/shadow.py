@@ -17,12 +17,15 @@ from proxy.core.fields import Kind, classify
 from proxy.core.heads import marked, trailer_lines
 from proxy.dataplane.asking import MARK, Asking, no_place
 from proxy.dataplane.capture import Side, equal
+from proxy.dataplane.cells import cell_of, cohorts_of
+from proxy.dataplane.glimpse import no_answer
 from proxy.dataplane.stats import count
 from proxy.errors import FailureKind
 from proxy.messages import DELTA_BUCKETS_SECONDS, Pair
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
 
 if TYPE_CHECKING:
+    from proxy.core.coverage import CellCount
     from proxy.core.snapshot import RoutePlan
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.upstreams import Way
@@ -45,6 +48,7 @@ _TIMEOUTS: Final = frozenset(
 class Pairing(Asking):
     """Two answers to one request on their way to be compared: the client's and the shadow's."""
 
+    cell: CellCount | None = None  # of the coverage, of the client's answer if that is legacy's
     _failure = ""
     _answered = False
 
@@ -55,6 +59,7 @@ class Pairing(Asking):
         super().__init__(worker, exchange.stats, plan, way, permit, request, exchange.now, user)
         # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
         self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
+        self._runtime, self._route = exchange.runtime, exchange.route
         self.mine = Side(plan.route.shadow.max_body)
 
     @classmethod
@@ -151,8 +156,10 @@ class Pairing(Asking):
             return
         self.closed = True
         plan, counters, itself = self._plan, self._stats.counters, self._facts[1].purpose == "self"
+        cell = None
         if not itself:
             self._measure()
+            cell = self._cell()
         if (
             not self._failure
             and not self.shadow_failure
@@ -165,11 +172,38 @@ class Pairing(Asking):
             else:
                 counters.matched += 1
                 count(counters.shadow, "compared")
+                if cell is not None:
+                    self._look(cell)
+                    cell.compared += 1
         elif (reason := self._worker.send_pair(self._pair())) == "":
             count(counters.shadow, "self" if itself else "sent-to-comparator")
+            if cell is not None:
+                cell.compared += 1
         else:
             self._stats.shadow_dropped(reason)
         self._let_go()
+
+    def _cell(self) -> CellCount | None:
+        """The cell of legacy's answer; None if there is none. The exchange counts the answers that clients got."""
+        request, decision, _, _ = self._facts
+        if decision.arm == "legacy":
+            return None if self._failure else self.cell
+        if self.shadow_failure:
+            return None
+        shadow = self.shadow
+        found = cell_of(
+            self._runtime, self._route, request, decision.user, shadow.status, shadow.fields, empty=not shadow.size
+        )
+        self.cell = found
+        found.seen += 1
+        return found
+
+    def _look(self, cell: CellCount) -> None:
+        """Of equal pairs the comparator sees legacy's answer of a few, for its shape and the record of requests."""
+        if cell.look_at_paired:
+            pair = self._pair()
+            pair.purpose, pair.candidate = "seen", no_answer()
+            self._worker.send_pair(pair)  # if it is not taken, another one will be
 
     def _measure(self) -> None:
         """Count how the two sides compare in time and in failures.
@@ -208,8 +242,9 @@ class Pairing(Asking):
             body=body,
             arm=decision.arm,
             reason=decision.reason,
-            cohorts=[decision.cohort] if decision.cohort else [],
+            cohorts=cohorts_of(self._runtime, request, decision.user),
             legacy=legacy,
             candidate=candidate,
             purpose=decision.purpose,
+            cell="" if self.cell is None else self.cell.key,
         )
