@@ -138,6 +138,13 @@ def _fraction(text: str) -> Number:
     return Number(f"{sign}{stripped}e{power}" if stripped else f"{sign}0e0", whole=False, written=text)
 
 
+def canonical_number(value: object) -> str:
+    """The canonical text of a parsed number, whichever way it was parsed."""
+    if isinstance(value, float):
+        value = _fraction(repr(value))
+    return value.text if isinstance(value, Number) else str(value)
+
+
 def _constant(text: str) -> NoReturn:
     raise NotJsonError(f"{text} is not JSON")
 

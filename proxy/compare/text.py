@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 from proxy.compare.paths import member
 from proxy.compare.redact import Redactor, cut
 from proxy.compare.result import Kind
+from proxy.compare.secret_names import Secret
 from proxy.compare.walk import ABSENT, Walk
 
 MAX_FIELDS = 2000
@@ -80,11 +81,11 @@ def _fields(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _field(values: list[str] | None, secret: bool, redactor: Redactor) -> Callable[[], str]:
+def _field(values: list[str] | None, secret: Secret, redactor: Redactor) -> Callable[[], str]:
     def show() -> str:
         if values is None:
             return ABSENT
-        text = ", ".join(redactor.mask(value) if secret else redactor.by_shape(value) for value in values)
+        text = ", ".join(redactor.text(value, secret) for value in values)
         return cut(text.encode("utf-8", "replace").decode())
 
     return show

@@ -17,6 +17,7 @@ from proxy.compare.paths import MAX_MEMBERS, member
 from proxy.compare.redact import PLAIN, Redactor
 from proxy.compare.result import Budget, Difference, Incomparable, Kind
 from proxy.compare.rules import State
+from proxy.compare.secret_names import Secret
 
 ABSENT = "absent"
 _CHECK_EVERY = 1000
@@ -60,7 +61,7 @@ class Walk:
             if self._steps_left < 0 or self._clock() > self._deadline:
                 raise Incomparable("budget")
 
-    def compare(self, a: Any, b: Any, state: State, path: str, *, secret: bool = False) -> None:
+    def compare(self, a: Any, b: Any, state: State, path: str, *, secret: Secret = False) -> None:
         """Compare legacy's ``a`` with the candidate's ``b``; ``secret``: a name above says that they may not be shown.
 
         Raises Incomparable ("budget").
@@ -75,12 +76,12 @@ class Walk:
             kind: Kind = "value" if _comparable(a, b) else "type"
             self._values(kind, a, b, path, secret=secret)
 
-    def _values(self, kind: Kind, a: Any, b: Any, path: str, *, secret: bool) -> None:
+    def _values(self, kind: Kind, a: Any, b: Any, path: str, *, secret: Secret) -> None:
         if secret and type(a) in _NUMBERS and type(b) in _NUMBERS:
             kind = "value"
         self.report(kind, path, lambda: self._show(a, secret=secret), lambda: self._show(b, secret=secret))
 
-    def _objects(self, a: dict[str, Any], b: dict[str, Any], state: State, path: str, *, secret: bool) -> None:
+    def _objects(self, a: dict[str, Any], b: dict[str, Any], state: State, path: str, *, secret: Secret) -> None:
         self._spend(len(a) + len(b) + 1)
         is_map = len(a) > MAX_MEMBERS or len(b) > MAX_MEMBERS
         for key, x in a.items():
@@ -91,7 +92,7 @@ class Walk:
             elif state.member(key).ignore:
                 continue
             below = f"{path}.*" if is_map or secret_key(key) else member(path, key)
-            hidden = secret or self.redactor.is_secret(key)
+            hidden = self.redactor.below(key, secret, a, b)
             if key in b:
                 self.compare(x, y, state.member(key), below, secret=hidden)
             else:
@@ -101,10 +102,10 @@ class Walk:
         for key, y in b.items():
             if key not in a and not state.member(key).ignore:
                 below = f"{path}.*" if is_map or secret_key(key) else member(path, key)
-                hidden = secret or self.redactor.is_secret(key)
+                hidden = self.redactor.below(key, secret, a, b)
                 self.report("extra", below, _absent, lambda y=y, h=hidden: self._show(y, secret=h))  # type: ignore[misc]  # as above
 
-    def _lists(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: bool) -> None:
+    def _lists(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: Secret) -> None:
         self._spend(len(a) + len(b) + 1)
         if state.unordered:
             self._unordered(a, b, state, path, secret=secret)
@@ -138,7 +139,7 @@ class Walk:
             ]
         return places
 
-    def _unordered(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: bool) -> None:
+    def _unordered(self, a: list[Any], b: list[Any], state: State, path: str, *, secret: Secret) -> None:
         """Items with one identity are paired, equal ones first, then in order; the rest is missing or extra."""
         below = f"{path}[*]"
         item = state.item(-1)  # no position means anything here
@@ -202,7 +203,7 @@ class Walk:
         self._spend(len(data) >> 5)
         return data
 
-    def _sketch(self, items: list[Any], *, secret: bool) -> str:
+    def _sketch(self, items: list[Any], *, secret: Secret) -> str:
         shown = ", ".join(self._show(item, secret=secret) for item in items[:4])
         return f"[{shown}{', …' if len(items) > 4 else ''}]"[:240]
 

@@ -1,0 +1,242 @@
+"""A body as it may be stored.
+
+Law: linear in what is stored, whatever the bytes are; never raises. What has a structure is redacted by it (JSON,
+forms, parts, rows, events, markup), other text by shape; what is not text is never stored, only its length and digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+
+from proxy.compare.decode import content_type, decode_body, to_text
+from proxy.compare.document import DuplicateKeyError, NotJsonError, Number, is_risky, parse_json
+from proxy.compare.json_text import json_text
+from proxy.compare.redact import Redactor
+from proxy.compare.redact_fields import form, headers
+from proxy.compare.result import Budget, Incomparable
+from proxy.compare.secret_names import Secret
+from proxy.compare.verdict import family
+from proxy.messages import Fields
+
+MAX_STORED_BODY = 64 * 1024
+"""Characters of one body in a record; the rest is cut off, which the record says."""
+
+MAX_STORED_PARTS = 100
+_LOOKED_AT = 4 * MAX_STORED_BODY
+"""Characters of a body that are redacted: masks are shorter than what they hide, and what makes something a secret may
+stand behind the cut."""
+
+_READ_AT_MOST = 4 * 1024 * 1024
+_OPEN_DIGEST_FROM = 4096
+"""Bytes from which on a body's SHA-256 is stored: that of a short one would tell its content to whoever tries. Under
+the redactor's key all have a digest."""
+
+_NAME = re.compile(r"""(?i)[;\s]name(?:\*=[\w-]*'[\w-]*')?\s*=?\s*(?:"((?:[^"\\]|\\.)*)|([^";\s]*))""")
+_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"})
+_TABLES = frozenset({"text/csv", "application/csv", "text/tab-separated-values"})
+_UNTIL_BLANK = re.compile(rb"\r?\n\r?\n")
+
+
+def body(
+    raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, truncated: bool = False, size: int = 0
+) -> dict[str, Any]:
+    """A body: ``kind`` ("none", "json", "text", "form", "multipart", "bytes"), ``bytes`` (as it came), ``size`` (of the
+    whole body, which may be longer than what came; None if nobody knows), ``text`` (redacted, None if it is not text),
+    ``cut``; of what is not text ``digest`` (under the redactor's key) and, if it is long, ``sha256``."""
+    made = _body(raw, fields, budget, redactor, truncated=truncated)
+    made["size"] = len(raw) if not truncated else size or None
+    return made
+
+
+def _body(raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, truncated: bool) -> dict[str, Any]:
+    if not raw:
+        return {"kind": "none", "bytes": 0, "text": "", "cut": truncated}
+    media, charset, boundary = content_type(fields)
+    try:
+        data, known = decode_body(raw, fields, budget)
+    except Incomparable:
+        data, known = raw, False
+    if not known or len(data) > _READ_AT_MOST:
+        return _opaque(raw, redactor, truncated=truncated)
+    kind: str = family(media)
+    if media == "multipart/form-data" and boundary:
+        return _stored("multipart", multipart(data, boundary, budget, redactor), raw, truncated=truncated)
+    if media in _LINES:
+        kind = "text"
+    elif kind == "bytes" and media in ("", "text/json") and data.lstrip()[:1] in (b"{", b"["):
+        kind = "json"  # no media type, but plainly JSON
+    if kind == "json":
+        document = json_document(data, budget, redactor) if len(data) <= _LOOKED_AT and not truncated else None
+        if document is not None:
+            return _stored("json", _dump(document[0]), raw, truncated=truncated)
+        text = to_text(data, charset)
+        if len(data) > _LOOKED_AT:
+            shown = json_text(text, redactor, MAX_STORED_BODY, pretty=True)
+            return _stored("json", redactor.by_shape(shown), raw, truncated=True)
+        return _stored("text", redactor.by_shape(json_text(text, redactor, _LOOKED_AT)), raw, truncated=truncated)
+    if kind == "form":
+        return _stored("form", form(to_text(data[:_READ_AT_MOST], charset), redactor), raw, truncated=truncated)
+    if kind == "text" or (media == "" and _looks_like_text(data)):
+        return _text(to_text(data, charset), media, raw, redactor, truncated=truncated)
+    return _opaque(raw, redactor, truncated=truncated)
+
+
+def json_document(data: bytes, budget: Budget, redactor: Redactor) -> tuple[Any] | None:
+    """The redacted document, wrapped because null is one; None if the body is not JSON within the budget."""
+    try:
+        return (json_value(parse_json(data, budget, guarded=is_risky(data)), redactor),)
+    except (NotJsonError, DuplicateKeyError, Incomparable):
+        return None
+
+
+def json_value(value: Any, redactor: Redactor, secret: Secret = False) -> Any:
+    """A parsed document with every secret masked: below a secret name every scalar, elsewhere by shape."""
+    if type(value) is dict:
+        return {
+            redactor.key_of(key, secret=secret): json_value(item, redactor, redactor.below(key, secret, value))
+            for key, item in value.items()
+        }
+    if type(value) is list:
+        return [json_value(item, redactor, secret) for item in value]
+    return redactor.scalar(value, secret=secret)
+
+
+def multipart(data: bytes, boundary: str, budget: Budget, redactor: Redactor) -> str:
+    """A multipart/form-data body, part by part (RFC 7578), as text; files only by length and digest."""
+    lines: list[str] = []
+    for part in data.split(b"--" + boundary.encode("latin-1", "replace"))[1 : MAX_STORED_PARTS + 1]:
+        if part.startswith(b"--"):
+            break
+        head, content = [*_UNTIL_BLANK.split(part, 1), b""][:2]
+        content = content.removesuffix(b"\n").removesuffix(b"\r")
+        fields: Fields = [
+            (name.strip(), value.strip())
+            for name, sign, value in (line.partition(b":") for line in head.splitlines())
+            if sign
+        ]
+        shown = [f"{name}: {value}" for name, value in headers(fields, redactor)]
+        named = _NAME.search(head.decode("utf-8", "replace"))
+        name = unquote_plus(named[1] if named[1] is not None else named[2]) if named else ""
+        is_file = b"filename" in head.lower()
+        secret = redactor.is_secret(name)
+        if secret:
+            text = redactor.mask(content)
+        elif not content_type(fields)[0] and not is_file and _looks_like_text(content):
+            value = content.decode("utf-8", "replace")
+            text = value if secret is None else redactor.scalar(value, secret=False)
+        else:
+            stored = body(content, fields, budget, redactor)
+            text = stored["text"] if stored["text"] is not None else f"{len(content)} bytes, {_told(stored)}"
+        lines += [*shown, "", text, ""]
+    return "\n".join(lines)
+
+
+def _told(stored: dict[str, Any]) -> str:
+    return f"digest {stored['digest']}" if stored["digest"] else f"sha256 {stored.get('sha256', 'not shown')}"
+
+
+def _text(text: str, media: str, raw: bytes, redactor: Redactor, *, truncated: bool) -> dict[str, Any]:
+    """Text, by its structure and by shape. Of a long one the beginning is looked at, some more than is stored."""
+    longer = len(text) > _LOOKED_AT
+    text = text[:_LOOKED_AT]
+    if media in _LINES:
+        text = "\n".join(_json_line(line, redactor) for line in text.split("\n"))
+    elif media == "text/event-stream":
+        text = "\n".join(_event_line(line, redactor) for line in text.split("\n"))
+    elif media in _TABLES:
+        text = table(text, redactor)
+    elif text.lstrip()[:1] in ("{", "["):
+        text = json_text(text, redactor, _LOOKED_AT)
+    return _stored("text", redactor.by_shape(text, MAX_STORED_BODY), raw, truncated=truncated or longer)
+
+
+def _json_line(line: str, redactor: Redactor) -> str:
+    """One document of several (NDJSON; RFC 7464 puts a sign before each)."""
+    content = line.lstrip("\x1e \t")
+    if content[:1] in ("{", "["):
+        return line[: len(line) - len(content)] + json_text(content, redactor, len(content))
+    return line
+
+
+def _event_line(line: str, redactor: Redactor) -> str:
+    """One line of an event stream; its data may be JSON."""
+    field, sign, value = line.partition(":")
+    if sign and field == "data":
+        space = value[:1] == " "
+        return f"data:{' ' if space else ''}{_json_line(value[1:] if space else value, redactor)}"
+    if sign and redactor.is_secret(field):
+        return f"{field}: {redactor.mask(value.strip())}"
+    return line
+
+
+def table(text: str, redactor: Redactor) -> str:
+    """Rows of cells; those of a column with a secret name in the first row are masked."""
+    secrets: list[Secret] = []
+    out: list[str] = []
+    column = 0
+    first = True
+    head = text.partition("\n")[0]
+    sign = max(",;\t", key=head.count)
+    for match in _cells(sign).finditer(text):
+        cell, end = match[1], match[2]
+        if first:
+            secrets.append(redactor.is_secret(_bare(cell)))
+            out.append(cell)
+        else:
+            secret = secrets[column] if column < len(secrets) else False
+            bare = _bare(cell)
+            out.append(redactor.mask(bare) if secret and bare.strip() else cell)
+        out.append(end)
+        column += 1
+        if end == "\n":
+            column, first = 0, False
+        elif not end:
+            break
+    return "".join(out)
+
+
+def _cells(sign: str) -> re.Pattern[str]:
+    return re.compile(rf'("(?:[^"]|"")*+"?[^{sign}\n]*|[^{sign}\n]*)([{sign}\n]|\Z)')
+
+
+def _bare(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:].removesuffix('"').replace('""', '"') if cell.startswith('"') else cell
+
+
+def _stored(kind: str, text: str, raw: bytes, *, truncated: bool) -> dict[str, Any]:
+    text = text.encode("utf-8", "replace").decode()  # half surrogate pairs cannot be stored
+    return {
+        "kind": kind,
+        "bytes": len(raw),
+        "text": text[:MAX_STORED_BODY],
+        "cut": truncated or len(text) > MAX_STORED_BODY,
+    }
+
+
+def _opaque(raw: bytes, redactor: Redactor, *, truncated: bool) -> dict[str, Any]:
+    made = {"kind": "bytes", "bytes": len(raw), "text": None, "cut": truncated, "digest": redactor.digest(raw)}
+    if len(raw) >= _OPEN_DIGEST_FROM:
+        made["sha256"] = hashlib.sha256(raw).hexdigest()
+    return made
+
+
+def _looks_like_text(data: bytes) -> bool:
+    try:
+        return data[:MAX_STORED_BODY].decode("utf-8").isprintable() or b"\x00" not in data
+    except UnicodeDecodeError:
+        return False
+
+
+def _dump(document: Any) -> str:
+    def number(value: Any) -> orjson.Fragment:
+        if isinstance(value, Number):
+            return orjson.Fragment(value.written.encode())
+        raise TypeError(type(value).__name__)
+
+    return orjson.dumps(document, default=number, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,96 @@
+"""Header fields, URLs and forms as they may be stored.
+
+Law: what is secret by its name or its shape is masked; what is not keeps its spelling and its place.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, unquote_plus
+
+from proxy.compare.redact import Redactor
+from proxy.messages import Fields
+
+MAX_STORED_FIELDS = 100
+MAX_STORED_VALUE = 8 * 1024
+"""Characters of a target or a field value."""
+
+LOOKED_AT_BEYOND = 1024
+"""Characters behind a cut that are looked at, for half a secret has lost its shape."""
+
+_COOKIE = re.compile(r"\s*([^=;\s]{1,200})\s*=\s*([^;]*)")
+_CREDENTIALS = re.compile(
+    r"(?i)(basic|bearer|digest|negotiate|apikey|token|hmac|aws4-hmac-sha256)(\s+)(\S.*)", re.DOTALL
+)
+_URLS = frozenset({"location", "referer", "content-location"})
+_GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
+
+
+def form(text: str, redactor: Redactor) -> str:
+    """``name=value&…`` with secret values masked; what is not masked keeps its spelling."""
+    pairs = [part.partition("=") for part in text.split("&")]
+    names = [unquote_plus(name) for name, _, _ in pairs]
+    authorizing = {"code", "state"} <= {*names}  # RFC 6749 section 4.1.2
+    parts = []
+    for name, (written, sign, value) in zip(names, pairs, strict=True):
+        secret = redactor.is_secret(name) or (authorizing and name == "code")
+        if secret:
+            parts.append(f"{written}{sign}{redactor.mask(unquote_plus(value)) if value else ''}")
+        else:
+            shown = value if secret is None else redactor.by_shape_encoded(value)
+            parts.append(f"{redactor.by_shape_encoded(written)}{sign}{shown}")
+    return redactor.by_shape("&" + "&".join(parts))[1:]
+
+
+def url(text: str, redactor: Redactor) -> str:
+    """A URL, or the part of one that begins with the path; also what is generated below a path like ``/sessions/``."""
+    path, mark, query = text.partition("?")
+    segments = []
+    below = False
+    for segment in path.split("/"):
+        shown = redactor.by_shape_encoded(segment)
+        if below and shown == segment and _GENERATED.fullmatch(segment):
+            shown = redactor.mask(unquote(segment))
+        below = below or redactor.is_secret(segment) is True
+        segments.append(shown)
+    return redactor.by_shape("/".join(segments)) + mark + form(query, redactor)
+
+
+def headers(fields: Fields, redactor: Redactor) -> list[list[str]]:
+    """Header fields in order; of a secret one only that it was there, of cookies the names."""
+    return [
+        [name.decode("latin-1")[:200], header(name.decode("latin-1"), value.decode("utf-8", "replace"), redactor)]
+        for name, value in fields[:MAX_STORED_FIELDS]
+    ]
+
+
+def header(name: str, value: str, redactor: Redactor) -> str:
+    """One field value, redacted."""
+    return _header(name, value[: MAX_STORED_VALUE + LOOKED_AT_BEYOND], redactor)[:MAX_STORED_VALUE]
+
+
+def _header(name: str, value: str, redactor: Redactor) -> str:
+    lower = name.lower()
+    secret = redactor.is_secret(name)
+    if lower == "cookie":
+        return "; ".join(_cookie(part, redactor, revealed=secret is None) for part in value.split(";"))
+    if lower == "set-cookie":
+        first, sign, attributes = value.partition(";")
+        return _cookie(first, redactor, revealed=secret is None) + sign + redactor.by_shape(attributes)
+    if secret is None:
+        return value
+    if secret:
+        known = _CREDENTIALS.fullmatch(value) if lower.endswith("authorization") else None
+        return f"{known[1]}{known[2]}{redactor.mask(known[3])}" if known else redactor.mask(value)
+    return url(value, redactor) if lower in _URLS else redactor.by_shape(value)
+
+
+def _cookie(text: str, redactor: Redactor, *, revealed: bool) -> str:
+    """``name=value``: all values are secret unless the configuration reveals the cookie; if it reveals the whole field,
+    those that are by their name or shape."""
+    match = _COOKIE.fullmatch(text)
+    if match is None:
+        return redactor.mask(text.strip())
+    secret = redactor.is_secret(match[1])
+    shown = redactor.text(match[2], secret) if revealed or secret is None else redactor.mask(match[2])
+    return f" {match[1]}={shown}".lstrip()
