@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from tests.fuzz import json_targets, media_targets
+from tests.fuzz import hostile_targets, json_targets, judge_target, media_targets
 from tests.fuzz.media import MEDIA_TYPES
 from tests.fuzz.run import Target
 
 TARGETS: dict[str, Target] = {
     "json": json_targets.plain,
     "rules": json_targets.ruled,
+    "damaged": hostile_targets.damaged,
+    "hostile": hostile_targets.whole,
+    "decoders": hostile_targets.decoders,
+    "heads": hostile_targets.heads,
+    "judge": judge_target.judged,
     **{name: media_targets.target(name) for name in MEDIA_TYPES},
 }
 """What ``--target`` names."""
