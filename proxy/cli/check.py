@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from proxy.config.load import load
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, Fault
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("routes"))
-@click.option("--json", "as_json", is_flag=True, help="Print an object: valid, routes, upstreams, faults.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object: valid, routes, upstreams, faults, warnings.")
 @click.pass_context
 def check(ctx: click.Context, path: Path, as_json: bool) -> None:
     """Validate the configuration at PATH (a folder or a file; default: routes) and print every fault.
@@ -24,19 +24,26 @@ def check(ctx: click.Context, path: Path, as_json: bool) -> None:
       banyan check routes
       routes/orders.yaml:7:5: unknown key 'timout' of upstreams.orders; did you mean `timeouts`?
     """
-    faults, routes, upstreams = [], 0, 0
+    faults: list[Fault] = []
+    warnings: tuple[Fault, ...] = ()
+    routes = upstreams = 0
     try:
-        settings = load(path, os.environ).settings
+        loaded = load(path, os.environ)
+        settings, warnings = loaded.settings, loaded.warnings
         routes, upstreams = len(settings.routes), len(settings.upstreams)
     except ConfigError as error:
         faults = error.faults
     if as_json:
         listed = [fault._asdict() for fault in faults]
-        click.echo(json.dumps({"valid": not faults, "routes": routes, "upstreams": upstreams, "faults": listed}))
+        warned = [warning._asdict() for warning in warnings]
+        counts = {"routes": routes, "upstreams": upstreams}
+        click.echo(json.dumps({"valid": not faults, **counts, "faults": listed, "warnings": warned}))
     elif faults:
         for fault in faults:
             click.echo(str(fault))
     else:
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
         click.echo(f"ok: {_count(routes, 'route')}, {_count(upstreams, 'upstream')}")
     ctx.exit(1 if faults else 0)
 

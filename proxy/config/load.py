@@ -7,6 +7,7 @@ does not hide others: what is faulty is left out, and the rest is checked on.
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.config.comparing import MIN_KEY
 from proxy.config.lint import ABSENT, lint
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate, plain_value, read_yaml
@@ -25,6 +27,7 @@ from proxy.errors import ConfigError, Fault
 MAX_FILE_BYTES = 4 * 1024**2
 MAX_USERS_FILE_BYTES = 8 * 1024**2
 """About half a million identities; the document with them must fit a message between processes."""
+MAX_KEYS_FILE_BYTES = 64 * 1024
 _MAPPINGS = ("upstreams", "cohorts")
 """Keys that may be spread over files, besides ``routes``."""
 
@@ -35,10 +38,12 @@ class Loaded:
 
     settings: Settings
     document: bytes
-    """The merged document as JSON, before defaults, with variables and users files put in."""
+    """The merged document as JSON, before defaults, with variables, users files and the keys file put in."""
     files: tuple[Path, ...]
     root: Node
     """Where everything of the document stands."""
+    warnings: tuple[Fault, ...] = ()
+    """What is valid and should not be so."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -56,10 +61,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     root = _merged(str(files[0]), documents, faults)
     document: dict[str, Any] = plain_value(root, environ, faults)
     users_files = _inline_users(document, root, faults)
+    warnings: list[Fault] = []
+    keys_files = _inline_keys(document, root, faults, warnings)
     settings = _validated(document, root, faults, judge_references=whole)
     if faults or settings is None:
         raise ConfigError(sorted(set(faults)))
-    return Loaded(settings, json.dumps(document).encode(), (*files, *users_files), root)
+    return Loaded(settings, json.dumps(document).encode(), (*files, *users_files, *keys_files), root, tuple(warnings))
 
 
 def _nothing_there(path: Path) -> Fault:
@@ -132,20 +139,56 @@ def _inline_users(document: dict[str, Any], root: Node, faults: list[Fault]) -> 
         node = locate(root, ("cohorts", name, "users_file"))
         file = Path(node.file).parent / cohort["users_file"]
         found.append(file)
-        try:
-            if file.stat().st_size > MAX_USERS_FILE_BYTES:
-                faults.append(node.fault(f"{file} is larger than {MAX_USERS_FILE_BYTES // 1024**2} MiB"))
-                continue
-            lines = file.read_text("utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            what = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            faults.append(node.fault(f"the users file {file} cannot be read: {what}", "it is relative to this file"))
-            continue
-        users = [user for line in lines if (user := line.strip()) and not user.startswith("#")]
+        users = _lines(file, node, "users", MAX_USERS_FILE_BYTES, faults)
         known = cohort.get("users", [])
-        if isinstance(known, list):
-            cohort["users"] = [*known, *users]
+        if users is not None and isinstance(known, list):
+            cohort["users"] = [*known, *(user for _, user in users)]
     return found
+
+
+def _lines(file: Path, node: Node, what: str, limit: int, faults: list[Fault]) -> list[tuple[int, str]] | None:
+    """The lines of a file that ``node`` names, numbered, without empty ones and comments; None if it cannot be read."""
+    try:
+        if file.stat().st_size > limit:
+            size = f"{limit // 1024**2} MiB" if limit >= 1024**2 else f"{limit // 1024} KiB"
+            faults.append(node.fault(f"{file} is larger than {size}"))
+            return None
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        faults.append(node.fault(f"the {what} file {file} cannot be read: {why}", "it is relative to this file"))
+        return None
+    return [(n, text) for n, line in enumerate(lines, 1) if (text := line.strip()) and not text.startswith("#")]
+
+
+def _inline_keys(document: dict[str, Any], root: Node, faults: list[Fault], warnings: list[Fault]) -> list[Path]:
+    """Put the keys of ``redaction.keys_file`` into ``redaction.keys``, after those. No fault shows a key."""
+    redaction = document.get("redaction")
+    if not isinstance(redaction, dict) or not isinstance(redaction.get("keys_file"), str):
+        return []
+    node = locate(root, ("redaction", "keys_file"))
+    file = Path(node.file).parent / redaction["keys_file"]
+    lines = _lines(file, node, "keys", MAX_KEYS_FILE_BYTES, faults)
+    if lines is None:
+        return [file]
+    if not lines:
+        faults.append(node.fault(f"the keys file {file} holds no key", "write one a line, or leave keys_file out"))
+    short = [number for number, key in lines if len(key) < MIN_KEY]
+    what, hint = f"a redaction key has at least {MIN_KEY} characters", "make one with: openssl rand -hex 32"
+    faults += [Fault(str(file), number, 1, what, hint) for number in short]
+    known = redaction.get("keys", [])
+    if isinstance(known, list):
+        redaction["keys"] = [*known, *(key for number, key in lines if number not in short)]
+    if _is_open(file):
+        warnings.append(node.fault(f"every user of this machine can read the keys file {file}", f"chmod 600 {file}"))
+    return [file]
+
+
+def _is_open(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _validated(document: dict[str, Any], root: Node, faults: list[Fault], *, judge_references: bool) -> Settings | None:

@@ -27,7 +27,7 @@ def yaml_files(path: Path) -> list[Path]:
 
 
 def fingerprint(path: Path, more: Iterable[Path] = ()) -> str:
-    """Identity of what the files hold, by name, size, time and inode; ``more`` are users files (``Loaded.files``).
+    """Identity of what the files hold, by name, size, time and inode; ``more`` are files they name (``Loaded.files``).
 
     It changes when a file is written, replaced, added or removed; compare it from time to time and load when it does.
     """

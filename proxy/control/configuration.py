@@ -85,7 +85,8 @@ class Configuration:
 
     def _take(self, loaded: Loaded) -> None:
         new, old = loaded.settings, self._started
-        self.warnings = [
+        self.warnings = [str(warning) for warning in loaded.warnings]
+        self.warnings += [
             f"{key} has changed; that needs a restart, the value of the start still holds"
             for key in RESTART_ONLY
             if getattr(new, key) != getattr(old, key)

@@ -317,5 +317,5 @@ def stamp(seconds: float) -> str:
 def _text(record: dict[str, Any], side: str) -> str:
     body = record.get(side, {}).get("body", {})
     if body.get("text") is None:
-        return f"{body.get('bytes', 0)} bytes, sha256 {body.get('sha256', '')}"
+        return f"{body.get('bytes', 0)} bytes, digest {body.get('digest') or body.get('sha256', '')}"
     return str(body["text"])
