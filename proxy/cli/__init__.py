@@ -29,7 +29,10 @@ COMMANDS = {
     "rollback": ("proxy.cli.stage:rollback", "Return a running route to legacy at once."),
     "diffs": ("proxy.cli.diffs:diffs", "List the differences found, or show one pair."),
     "coverage": ("proxy.cli.coverage:coverage", "Show which kinds of request were compared, and which never."),
+    "readiness": ("proxy.cli.readiness:readiness", "Say whether a route may be cut over, and why."),
     "report": ("proxy.cli.report:report", "Write the report to read before a cutover."),
+    "replay": ("proxy.cli.replay:replay", "Ask recorded requests of a new build and judge its answers."),
+    "export-tests": ("proxy.cli.export_tests:export_tests", "Write recorded requests as a pytest suite."),
     "schema": ("proxy.cli.schema:schema", "Print the JSON Schema of the configuration."),
 }
 """Name -> where the command is, and its line in the help."""

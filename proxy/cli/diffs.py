@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.request_text import Form, as_text
 from proxy.cli.tables import ago, share, show
 from proxy.telemetry.visible import visible
 
@@ -18,9 +19,12 @@ _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[ROUTE | show ID]")
+@click.option(
+    "--as", "form", type=click.Choice(["curl", "pytest", "hurl"]), help="With show: print the pair's request to run it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, or the pair as one object.")
 @admin_option
-def diffs(words: tuple[str, ...], as_json: bool, admin: str) -> None:
+def diffs(words: tuple[str, ...], form: Form | None, as_json: bool, admin: str) -> None:
     """List the differences between legacy and candidate, most frequent first: of ROUTE, or of all routes.
 
     "show ID" prints one recorded pair side by side; ID is a fingerprint (its newest pair) or the id of a pair. A share
@@ -30,12 +34,19 @@ def diffs(words: tuple[str, ...], as_json: bool, admin: str) -> None:
     Example:
       banyan diffs orders-read
       banyan diffs show 3f9a6c0d12ab
+      banyan diffs show 3f9a6c0d12ab --as pytest > test_price.py
     """
     if words and words[0] == "show":
         if len(words) != 2:
             raise click.UsageError("show takes one ID: banyan diffs show ID")
-        _show(Client(admin).get(f"/api/diffs/{segment(words[1])}"), as_json=as_json)
+        pair = Client(admin).get(f"/api/diffs/{segment(words[1])}")
+        if form is not None:
+            click.echo(as_text(pair, form), nl=False)
+        else:
+            _show(pair, as_json=as_json)
         return
+    if form is not None:
+        raise click.UsageError("--as goes with show: banyan diffs show ID --as curl")
     if len(words) > 1:
         raise click.UsageError("give one ROUTE, or none for all")
     found = Client(admin).get("/api/diffs", route=words[0] if words else None)["diffs"]

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from typing import Any
 
 import msgspec
 from aiohttp import web, web_response
 
-from proxy.control import diffs, report, views
-from proxy.control import coverage, recorded
+from proxy.control import coverage, diffs, evidence, recorded, replay, views
 from proxy.control.addresses import join, split
 from proxy.control.guard import ACTOR, finish, make_guard
 from proxy.control.operations import WINDOW_HOURS, Change, Operations, RefusedError
@@ -37,6 +35,7 @@ class Admin:
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
+        self._verdicts = evidence.Verdicts(operations)
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -74,8 +73,10 @@ class Admin:
                 web.get("/api/status", self._status),
                 web.get("/api/routes", self._routes),
                 web.get("/api/routes/{id}", self._route),
+                web.get("/api/routes/{id}/readiness", self._readiness),
                 web.get("/api/routes/{id}/coverage", self._coverage),
                 web.get("/api/routes/{id}/requests", self._requests),
+                web.get("/api/routes/{id}/replay", self._replay),
                 web.get("/api/events", self._events),
                 web.get("/api/diffs", self._diffs),
                 web.get("/api/diffs/{id}", self._diff),
@@ -98,18 +99,21 @@ class Admin:
         return web.json_response(shown, status=200 if details["ready"] else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text = await asyncio.to_thread(render, views.scrape(self._operations))
+        text = await asyncio.to_thread(render, views.scrape(self._operations, await self._verdicts.all()))
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
     async def _status(self, _: web.Request) -> web.Response:
-        return web.json_response(views.status(self._operations, await self._operations.tallies()))
+        tallies, verdicts = await self._operations.tallies(), await self._verdicts.all()
+        return web.json_response(views.status(self._operations, tallies, verdicts))
 
     async def _routes(self, _: web.Request) -> web.Response:
-        return web.json_response({"routes": views.routes(self._operations, await self._operations.tallies())})
+        tallies, verdicts = await self._operations.tallies(), await self._verdicts.all()
+        return web.json_response({"routes": views.routes(self._operations, tallies, verdicts)})
 
     async def _route(self, request: web.Request) -> web.Response:
         route = self._operations.route(request.match_info["id"])
-        view = views.one_route(self._operations, route, await self._operations.tallies())
+        tallies, verdicts = await self._operations.tallies(), await self._verdicts.all()
+        view = views.one_route(self._operations, route, tallies, verdicts)
         return web.json_response(view, headers={"ETag": f'"{view["version"]}"'})
 
     async def _coverage(self, request: web.Request) -> web.Response:
@@ -118,10 +122,18 @@ class Admin:
         tally = (await self._operations.tallies(hours)).get(route, Tally())
         return web.json_response(msgspec.to_builtins(coverage.coverage_of(tally)))
 
+    async def _replay(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", MAX_PER_ROUTE, MAX_PER_ROUTE)
+        return web.json_response(await replay.material(self._operations, request.match_info["id"], limit))
+
     async def _requests(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 100, MAX_PER_ROUTE)
         route = self._operations.route(request.match_info["id"]).id
         return web.json_response({"requests": await recorded.requests(self._operations, route, limit)})
+
+    async def _readiness(self, request: web.Request) -> web.Response:
+        route = self._operations.route(request.match_info["id"])
+        return web.json_response(msgspec.to_builtins(await self._verdicts.of(route.id)))
 
     async def _events(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 100, MAX_EVENTS)
@@ -147,23 +159,12 @@ class Admin:
         if form not in ("json", "md"):
             raise RefusedError(400, "bad-format", "the formats are json and md")
         hours = _number(request, "hours", WINDOW_HOURS, MAX_WINDOW_HOURS)
-        operations = self._operations
         route = request.query.get("route")
         if route is not None:
-            operations.route(route)
-        serving = operations.serving()
-        made = report.build(
-            time.time(),
-            hours,
-            (serving, operations.configuration.settings),
-            operations.overrides.values(),
-            await operations.tallies(hours),
-            await diffs.findings(operations, route, hours),
-        )
-        if route is not None:
-            made.routes = [each for each in made.routes if each.route == route]
+            self._operations.route(route)
+        made = await evidence.make_report(self._operations, hours, route)
         if form == "md":
-            return web.Response(text=markdown(made), content_type="text/markdown")
+            return web.Response(text=await asyncio.to_thread(markdown, made), content_type="text/markdown")
         return web.json_response(msgspec.to_builtins(made))
 
     # -- changing ---------------------------------------------------------------------------------------------------
