@@ -12,8 +12,8 @@ from proxy.cli.client import Client, admin_option
 from proxy.cli.tables import ago, duration, share, show
 from proxy.telemetry.visible import visible
 
-_COLUMNS = ("route", "stage", "requests", "candidate", "5xx", "fallbacks", "match", "version")
-_RIGHT = _COLUMNS[2:]
+_COLUMNS = ("route", "stage", "verdict", "requests", "candidate", "5xx", "fallbacks", "match", "version")
+_RIGHT = _COLUMNS[3:]
 _BREAKERS = ("route", "upstream", "purpose", "state", "not closed for", "probe in", "workers", "opened", "refused")
 _UPSTREAMS = ("upstream", "in flight", "queued", "limit", "overflows", "retries refused", "endpoints")
 _EVENTS = ("when", "who", "what", "route", "from", "to", "why")
@@ -29,6 +29,7 @@ EVENTS_SHOWN = 30
 def status(as_json: bool, events: bool, admin: str) -> None:
     """Show routes with their stage and traffic, upstreams, workers, and the state of the configuration.
 
+    The verdict says whether a route may be cut over; "banyan readiness ROUTE" has the reasons.
     Figures of routes are of the last 24 hours, those of upstreams since the start. A star marks a stage that an
     operator's override holds against the file.
 
@@ -229,6 +230,7 @@ def _row(route: dict[str, Any]) -> list[str]:
     return [
         route["route"],
         stage,
+        _verdict(route["readiness"]),
         f"{requests:,}",
         share(answered / requests) if requests else "-",
         f"{sum(route['errors'].values()):,}",
@@ -238,6 +240,10 @@ def _row(route: dict[str, Any]) -> list[str]:
     ]
 
 
+def _verdict(readiness: dict[str, Any] | None) -> str:
+    return str(readiness["verdict"]).replace("-", " ") if readiness else "-"
+
+
 def _unrouted(traffic: dict[str, Any]) -> list[str]:
     errors = sum(traffic["errors"].values())
-    return ["(no route)", "legacy", f"{traffic['requests']:,}", "-", f"{errors:,}", "-", "-", "-"]
+    return ["(no route)", "legacy", "-", f"{traffic['requests']:,}", "-", f"{errors:,}", "-", "-", "-"]

@@ -60,7 +60,7 @@ def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
 
 def share(value: float | None) -> str:
     """0.0413 -> ``4.1 %``; a little is never shown as nothing, almost all never as all; None is a dash."""
-    from proxy.control.report import share as words
+    from proxy.compare.wording import share as words
 
     return words(value)
 

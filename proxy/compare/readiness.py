@@ -84,6 +84,8 @@ def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
     open_still = [each for each in criteria if each.state == "unknown"]
     verdict: Word = "not-ready" if violated else "inconclusive" if open_still else "ready"
     missing = [each.more for each in open_still if each.more]
+    if not evidence.compared and (causes := [each for each in open_still if each.name == "evidence"]):
+        open_still = causes  # that nothing is known of anything else follows from it
     reasons = [each.sentence for each in violated + open_still]
     return Readiness(
         route=evidence.route,

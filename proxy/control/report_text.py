@@ -1,30 +1,45 @@
 """The report as Markdown.
 
-Law: the verdict stands first, figures after it; it reads well in a terminal as it is and survives being pasted into a
-change request. Everything recorded is shown as text, never as markup.
+Law: the verdict stands first, figures after it, the worst news before the better; it reads well in a terminal as it is
+and survives being pasted into a change request. Everything recorded is shown as text, never as markup.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
+from proxy.compare.evidence import counts
+from proxy.compare.wording import number, percent, seconds, share
 from proxy.control.findings import Finding
-from proxy.control.report import TOP_DIFFERENCES, Report, RouteReport, seconds, share
-from proxy.telemetry.visible import code_span, plain_cell
+from proxy.control.report import Report, RouteReport, Shown
+from proxy.control.report_samples import Answered
+from proxy.telemetry.visible import code_span, plain_cell, visible
 
 Row = list[str]
+
+TOP_DIFFERENCES = 20
+TOP_PAIRS = 5
+"""Recorded pairs that are shown; ``banyan diffs show`` has the others."""
+TOP_NEVER = 10
+VERDICTS = {"ready": "ready", "not-ready": "not ready", "inconclusive": "inconclusive"}
 
 
 def markdown(report: Report) -> str:
     """The whole report."""
-    when = datetime.fromtimestamp(report.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    lines = [f"# Migration report, last {report.window_hours} h, {when}", ""]
+    lines = [f"# Migration report, {stamp(report.at)}", ""]
     if not report.routes:
         return "\n".join([*lines, "No routes: everything goes to legacy.", ""])
-    lines += table(["route", "next", "stage", "requests", "candidate", "match", "fallbacks"], _summary(report), 3)
+    lines += table(["route", "verdict", "next", "stage", "requests", "compared", "mismatched"], _summary(report), 4)
+    lines += ["", f"Figures are of the last {report.window_hours} h unless another time is named."]
     for route in report.routes:
         lines += ["", *_route(route)]
     return "\n".join([*lines, ""])
+
+
+def stamp(at: float) -> str:
+    """Seconds since the epoch -> ``2026-01-02 03:04 UTC``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def table(head: Row, rows: list[Row], right_from: int) -> list[str]:
@@ -43,12 +58,12 @@ def _summary(report: Report) -> list[Row]:
     return [
         [
             route.route,
+            VERDICTS[route.readiness.verdict],
             route.advice.word,
             stage(route),
             f"{route.requests:,}",
-            share(route.candidate_share),
-            share(route.match_share),
-            f"{sum(route.fallbacks.values()):,}",
+            f"{route.readiness.compared:,}",
+            f"{route.readiness.mismatched:,}",
         ]
         for route in report.routes
     ]
@@ -61,25 +76,30 @@ def stage(route: RouteReport) -> str:
 
 
 def _route(route: RouteReport) -> list[str]:
-    lines = [f"## {route.route}", "", f"**{route.advice.sentence}**", ""]
-    lines += [f"- {note}" for note in route.notes]
-    lines.append(f"- Stage: {_stage_line(route)}")
-    if not route.requests:
-        return [*lines, "- Traffic: none"]
-    lines.append(
-        f"- Traffic: {route.requests:,} requests: {route.arms['legacy']:,} to legacy, {route.arms['candidate']:,} "
-        f"to the candidate ({share(route.candidate_share)})"
-    )
-    lines.append(
-        f"- Errors (5xx to clients): legacy {route.errors['legacy']:,}, candidate {route.errors['candidate']:,}"
-    )
-    lines.append(f"- Fallbacks: {_counts(route.fallbacks) or 'none'}")
-    lines.append(f"- Compared: {_compared(route)}")
-    if route.latency:
-        lines += ["", *_latency(route)]
-    if route.differences:
-        lines += ["", *_differences(route.differences)]
+    found = route.readiness
+    lines = [f"## {route.route}", "", f"**{found.summary}**", "", f"Next: {route.advice.sentence}", ""]
+    if len(found.reasons) > 1:
+        lines += [*(f"- {reason}" for reason in found.reasons), ""]
+    lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
+    for title, part in (
+        ("Differences", _differences(route.differences, route.route)),
+        ("Recorded pairs", _pairs(route.differences)),
+        ("Noise: legacy differs from itself here", _noise(route.noise)),
+        ("Accepted", _accepted(route.accepted)),
+        ("Fixed", _fixed(route.fixed)),
+        ("Coverage", _coverage(route)),
+        ("Times", _times(route)),
+        ("Rules in force", _rules(route)),
+        ("What this does not see", [f"- {_sentence(bias.sentence)}" for bias in found.bias]),
+    ):
+        if part:
+            lines += ["", f"### {title}", "", *part]
     return lines
+
+
+def _sentence(text: str) -> str:
+    """A sentence that may hold what an operator wrote."""
+    return plain_cell(text, 600)
 
 
 def _stage_line(route: RouteReport) -> str:
@@ -90,50 +110,173 @@ def _stage_line(route: RouteReport) -> str:
     return f"{name}, set by {plain_cell(route.overridden_by)} (“{reason}”); the file says {route.file_stage}"
 
 
-def _compared(route: RouteReport) -> str:
-    verdicts = route.verdicts
-    judged = verdicts["matched"] + verdicts["ignored"] + verdicts["mismatched"]
-    parts = []
-    if judged:
-        parts.append(
-            f"{judged:,} pairs, {share(route.match_share)} match ({verdicts['matched']:,} matched, "
-            f"{verdicts['ignored']:,} ignored, {verdicts['mismatched']:,} mismatched)"
-        )
-    else:
-        parts.append("nothing")
-    if verdicts["incomparable"]:
-        parts.append(f"{verdicts['incomparable']:,} incomparable ({_counts(route.incomparable)})")
+def _traffic(route: RouteReport) -> list[str]:
+    lines = ["- Traffic: none"]
+    if route.requests:
+        arms = f"{route.arms['legacy']:,} to legacy, {route.arms['candidate']:,} to the candidate"
+        lines = [
+            f"- Traffic: {number(route.requests, 'request')}: {arms} ({share(route.candidate_share)})",
+            f"- Errors (5xx to clients): legacy {route.errors['legacy']:,}, candidate {route.errors['candidate']:,}",
+            f"- Fallbacks: {counts(route.fallbacks) or 'none'}",
+        ]
+    found = route.readiness
+    if not found.compared + found.incomparable:
+        return [*lines, "- Compared: nothing"]
+    parts = f"{found.equal:,} equal, {found.expected:,} expected to differ, {found.mismatched:,} mismatched"
+    bound = f"; at most {percent(found.bound, up=True)} of all may differ" if found.bound is not None else ""
+    lines.append(f"- Compared since {stamp(found.since)}: {number(found.compared, 'pair')}: {parts}{bound}")
+    if found.incomparable:
+        lines.append(f"- Not comparable: {found.incomparable:,} ({counts(route.incomparable)})")
     if route.dropped:
-        parts.append(f"dropped: {_counts(route.dropped)}")
-    return "; ".join(parts)
+        lines.append(f"- Dropped: {counts(route.dropped)}")
+    return lines
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{key} {n:,}" for key, n in sorted(counts.items(), key=lambda item: -item[1]))
+# -- differences ----------------------------------------------------------------------------------------------------
 
 
-def _latency(route: RouteReport) -> list[str]:
+def _where(finding: Finding) -> str:
+    return f"{finding.kind} {code_span(finding.path, 60)}"
+
+
+def _differences(shown: list[Shown], route: str) -> list[str]:
     rows = [
-        [side, seconds(it.p50), seconds(it.p95), seconds(it.p99), f"{it.count:,}"] for side, it in route.latency.items()
+        [
+            f"`{each.finding.fingerprint}`",
+            _where(each.finding),
+            code_span(each.finding.legacy, 40),
+            code_span(each.finding.candidate, 40),
+            each.finding.state,
+            f"{each.finding.count:,}",
+            share(each.finding.share),
+        ]
+        for each in shown[:TOP_DIFFERENCES]
     ]
-    return table(["to the first byte", "p50", "p95", "p99", "answers"], rows, 1)
+    if not rows:
+        return []
+    head = ["difference", "where", "legacy, for example", "candidate", "state", "pairs", "share"]
+    since = min(each.finding.first_seen for each in shown)[:16].replace("T", " ")
+    lines = [*table(head, rows, 5), "", f"Pairs and shares are of the whole diff log; first seen {since} UTC."]
+    if len(shown) > TOP_DIFFERENCES:
+        lines += ["", f"{len(shown) - TOP_DIFFERENCES} more: `banyan diffs {route}`."]
+    return lines
 
 
-def _differences(findings: list[Finding]) -> list[str]:
+def _pairs(shown: list[Shown]) -> list[str]:
+    lines: list[str] = []
+    seen: set[str] = set()
+    for each in shown:
+        pair = each.pair
+        if pair is None or pair.id in seen or len(seen) >= TOP_PAIRS:
+            continue
+        seen.add(pair.id)
+        asked = code_span(f"{pair.method} {pair.target}", 200)
+        legacy, candidate = _answer(pair.legacy), _answer(pair.candidate)
+        lines += [f"`{each.finding.fingerprint}`: {asked}: legacy {legacy}; candidate {candidate}", ""]
+        if pair.rows:
+            lines += [*_fenced(pair.rows), ""]
+    return lines[:-1]
+
+
+def _answer(side: Answered) -> str:
+    what = f"failed ({visible(side.failure, 40)})" if side.failure else f"{side.status}"
+    return f"{what}, {seconds(side.seconds)}"
+
+
+def _fenced(rows: list[list[str]]) -> list[str]:
+    """Lines of a unified diff, in a fence that nothing in them can close."""
+    lines = []
+    for mark, legacy, candidate in rows:
+        if mark == "…":
+            lines.append("  …")
+        elif mark == " ":
+            lines.append(f"  {visible(legacy)}")
+        else:
+            lines += [f"- {visible(legacy)}"] if mark != "+" else []
+            lines += [f"+ {visible(candidate)}"] if mark != "-" else []
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}diff", *lines, fence]
+
+
+def _noise(shown: list[Shown]) -> list[str]:
+    rows = [
+        [f"`{f.fingerprint}`", _where(f), _rate(f.rate), _rate(f.noise_rate), f"{f.count:,}"]
+        for f in (each.finding for each in shown)
+    ]
+    return table(["difference", "where", "between the sides", "within legacy", "pairs"], rows, 2) if rows else []
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else percent(value)
+
+
+def _accepted(shown: list[Shown]) -> list[str]:
+    rows = [
+        [
+            f"`{f.fingerprint}`", _where(f), plain_cell(f.actor, 40), plain_cell(f.reason, 200),
+            f.until[:10] or "for good", f"{f.count:,}",
+        ]
+        for f in (each.finding for each in shown)
+    ]  # fmt: skip
+    return table(["difference", "where", "who", "why", "until", "pairs"], rows, 5) if rows else []
+
+
+def _fixed(shown: list[Shown]) -> list[str]:
     rows = [
         [
             f"`{f.fingerprint}`",
-            f"{f.kind} {code_span(f.path, 60)}",
-            code_span(f.legacy, 40),
-            code_span(f.candidate, 40),
-            f"{f.count:,}",
-            share(f.share),
+            _where(f),
+            plain_cell(f.actor, 40) or "not seen any more",
+            f.last_seen[:16].replace("T", " "),
         ]
-        for f in findings[:TOP_DIFFERENCES]
+        for f in (each.finding for each in shown)
     ]
-    lines = table(["difference", "where", "legacy, for example", "candidate", "pairs", "share"], rows, 4)
-    since = min(f.first_seen for f in findings)[:16].replace("T", " ")
-    lines += ["", f"Pairs and shares in this table are of the whole diff log; first seen {since} UTC."]
-    if len(findings) > TOP_DIFFERENCES:
-        lines += ["", f"{len(findings) - TOP_DIFFERENCES} more: `banyan diffs {findings[0].route}`."]
+    return table(["difference", "where", "who says so", "last seen, UTC"], rows, 4) if rows else []
+
+
+# -- the rest -------------------------------------------------------------------------------------------------------
+
+
+def _coverage(route: RouteReport) -> list[str]:
+    coverage = route.coverage
+    if coverage.share is None:
+        return []
+    lines = [f"{percent(coverage.share)} of legacy's traffic is of kinds of request and answer that were compared."]
+    if coverage.never:
+        rows = [[code_span(lack.words, 200), f"{lack.seen:,}"] for lack in coverage.never[:TOP_NEVER]]
+        lines += ["", *table(["never compared", "requests"], rows, 1)]
+    more = len(coverage.never) + coverage.more_never - TOP_NEVER
+    return [*lines, "", f"{more:,} more kinds were never compared."] if more > 0 else lines
+
+
+def _times(route: RouteReport) -> list[str]:
+    rows = [
+        [side, seconds(it.p50), seconds(it.p95), seconds(it.p99), f"{it.count:,}"] for side, it in route.latency.items()
+    ]
+    lines = table(["to the first byte", "p50", "p95", "p99", "answers"], rows, 1) if rows else []
+    paired = route.paired
+    if paired.median is not None and paired.p95 is not None and paired.p99 is not None:
+        quantiles = f"median {signed(paired.median)}, p95 {signed(paired.p95)}, p99 {signed(paired.p99)}"
+        late = f"slower in {share(paired.slower)}; {number(paired.would_time_out, 'pair')} would have timed out"
+        what = f"The candidate's time minus legacy's, in {number(paired.count, 'pair')}"
+        lines += ["", f"{what}: {quantiles}; {late}."]
+    if sum(route.sizes):
+        smaller, equal, larger = route.sizes
+        sizes = f"much smaller in {smaller:,}, about as long in {equal:,}, much larger in {larger:,}"
+        what = f"Of {number(sum(route.sizes), 'pair')} that were not the same bytes"
+        lines += ["", f"{what} the candidate's body is {sizes}."]
+    return lines
+
+
+def signed(value: float) -> str:
+    """0.0125 -> ``+12.5 ms``."""
+    return f"+{seconds(value)}" if value > 0 else seconds(value)
+
+
+def _rules(route: RouteReport) -> list[str]:
+    rows = [[rule.name, code_span(rule.path, 80) if rule.path else "", plain_cell(rule.what)] for rule in route.rules]
+    lines = table(["rule", "where", "what"], rows, 3) if rows else []
+    if passed := sum(route.expected.values()):
+        lines += ["", f"{number(passed, 'pair')} differed only so ({counts(route.expected)})."]
     return lines

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from proxy import __version__
+from proxy.compare.readiness import GAUGE, Readiness
 from proxy.config.model import Route
 from proxy.control import endpoint_views, protection_views
 from proxy.control.children import Child
@@ -25,7 +26,10 @@ from proxy.telemetry.metrics import RouteGauges, Scrape, WorkerGauges
 Json = dict[str, Any]
 
 
-def status(operations: Operations, tallies: dict[str, Tally]) -> Json:
+Verdicts = dict[str, Readiness]
+
+
+def status(operations: Operations, tallies: dict[str, Tally], verdicts: Verdicts) -> Json:
     """The whole of it."""
     configuration = operations.configuration
     return {
@@ -46,7 +50,7 @@ def status(operations: Operations, tallies: dict[str, Tally]) -> Json:
         "workers": [_child(child) for child in operations.children.workers],
         "comparators": [_child(child) for child in operations.children.comparators],
         "window_hours": WINDOW_HOURS,
-        "routes": routes(operations, tallies),
+        "routes": routes(operations, tallies, verdicts),
         "unrouted": _traffic(tallies.get(NO_ROUTE_ID, Tally())),
         "breakers": protection_views.breakers(operations.figures.protection),
         "upstreams": protection_views.upstreams(operations.figures.protection),
@@ -72,19 +76,19 @@ def readiness(operations: Operations) -> Json:
     }
 
 
-def routes(operations: Operations, tallies: dict[str, Tally]) -> list[Json]:
+def routes(operations: Operations, tallies: dict[str, Tally], verdicts: Verdicts) -> list[Json]:
     """All routes as they serve."""
     filed = {route.id: route for route in operations.configuration.settings.routes}
-    return [_route(operations, route, filed[route.id], tallies) for route in operations.serving().routes]
+    return [_route(operations, route, filed[route.id], tallies, verdicts) for route in operations.serving().routes]
 
 
-def one_route(operations: Operations, route: Route, tallies: dict[str, Tally]) -> Json:
+def one_route(operations: Operations, route: Route, tallies: dict[str, Tally], verdicts: Verdicts) -> Json:
     """One route as it serves."""
     filed = next(each for each in operations.configuration.settings.routes if each.id == route.id)
-    return _route(operations, route, filed, tallies)
+    return _route(operations, route, filed, tallies, verdicts)
 
 
-def _route(operations: Operations, route: Route, filed: Route, tallies: dict[str, Tally]) -> Json:
+def _route(operations: Operations, route: Route, filed: Route, tallies: dict[str, Tally], verdicts: Verdicts) -> Json:
     tally = tallies.get(route.id, Tally())
     override = operations.overrides.get(route.id)
     return {
@@ -103,7 +107,14 @@ def _route(operations: Operations, route: Route, filed: Route, tallies: dict[str
         "verdicts": tally.verdicts(),
         "match_share": match_share(tally),
         "dropped": dict(tally.traffic.shadow_dropped),
+        "readiness": _readiness(verdicts.get(route.id)),
     }
+
+
+def _readiness(found: Readiness | None) -> Json | None:
+    if found is None:  # the route is newer than the verdicts
+        return None
+    return {"verdict": found.verdict, "summary": found.summary, "more": found.more}
 
 
 def overridden(route: Route, filed: Route) -> bool:
@@ -194,7 +205,7 @@ def change(operations: Operations, done: Change) -> Json:
     }
 
 
-def scrape(operations: Operations) -> Scrape:
+def scrape(operations: Operations, verdicts: Verdicts) -> Scrape:
     """What ``/metrics`` renders: figures since the start of this Banyan."""
     tallies = operations.figures.totals()
     filed = {route.id: route for route in operations.configuration.settings.routes}
@@ -205,7 +216,7 @@ def scrape(operations: Operations) -> Scrape:
         verdicts={route: tally.verdicts() for route, tally in tallies.items() if route != NO_ROUTE_ID},
         incomparable={route: tally.compare.incomparable for route, tally in tallies.items()},
         routes=[
-            RouteGauges(r.id, r.stage, r.canary.percent, overridden(r, filed[r.id]))
+            RouteGauges(r.id, r.stage, r.canary.percent, overridden(r, filed[r.id]), _ready(verdicts.get(r.id)))
             for r in operations.serving().routes
         ],
         workers=[_worker(worker) for worker in children.workers],
@@ -223,6 +234,10 @@ def scrape(operations: Operations) -> Scrape:
         discovery=endpoint_views.discovery_gauges(operations.roster),
         access_log_dropped=operations.figures.protection.access_log_dropped(),
     )
+
+
+def _ready(found: Readiness | None) -> int:
+    return GAUGE[found.verdict if found else "inconclusive"]
 
 
 def _worker(child: Child) -> WorkerGauges:

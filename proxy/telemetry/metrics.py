@@ -64,6 +64,9 @@ METRICS: dict[str, Described] = {
     "banyan_route_stage": Described("gauge", ("route", "stage"), "1 for the stage that the route is at, else 0."),
     "banyan_canary_percent": Described("gauge", ("route",), "Share of users that the canary takes, 0 to 100."),
     "banyan_route_overridden": Described("gauge", ("route",), "1 while an operator's override differs from the file."),
+    "banyan_route_ready": Described(
+        "gauge", ("route",), "1 ready, 0 not ready, -1 inconclusive: whether the route may be cut over."
+    ),
     "banyan_config_generation": Described(
         "gauge", (), "Number of the configuration that serves; each change adds one."
     ),
@@ -146,6 +149,7 @@ class RouteGauges(NamedTuple):
     stage: Stage
     percent: int
     overridden: bool
+    ready: int  # 1 ready, 0 not ready, -1 inconclusive
 
 
 class BreakerGauges(NamedTuple):
@@ -258,6 +262,7 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
         rows["banyan_route_stage"] += [([gauge.route, stage], float(stage == gauge.stage)) for stage in STAGES]
         rows["banyan_canary_percent"].append(([gauge.route], gauge.percent if gauge.stage == "canary" else 0))
         rows["banyan_route_overridden"].append(([gauge.route], float(gauge.overridden)))
+        rows["banyan_route_ready"].append(([gauge.route], gauge.ready))
     for worker in scrape.workers:
         _worker(rows, worker)
     for breaker in scrape.breakers:

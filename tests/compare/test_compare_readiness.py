@@ -55,7 +55,8 @@ def test_all_criteria_met_is_ready() -> None:
 def test_no_data_is_inconclusive() -> None:
     found = assess(Evidence(route="r", stage="shadow"), WANTED)
     assert found.verdict == "inconclusive"
-    assert found.reasons[0] == "No request came in this time."
+    assert found.reasons == ["No request came in this time."]
+    assert found.summary == "Inconclusive: no request came in this time."
     assert found.bound is None
     assert not any(each.state == "met" for each in found.criteria)
 

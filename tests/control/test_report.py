@@ -1,17 +1,27 @@
 """What to do next, and that no data never looks like success."""
 
+from __future__ import annotations
+
 import json
 import re
+from typing import Any
 
 import msgspec
 import pytest
 
-from proxy.config.model import Settings
+from proxy.compare.evidence import Evidence
+from proxy.compare.readiness import assess
+from proxy.compare.wording import percent, seconds, share
+from proxy.config.comparing import ReadyWhen
+from proxy.config.model import Route, Settings, compare_of
 from proxy.control.findings import Finding
-from proxy.control.report import Report, build, percentile, seconds, share
+from proxy.control.report import Facts, Report, RouteReport, build
+from proxy.control.report_figures import Hour
+from proxy.control.report_samples import Answered, SideBySide
 from proxy.control.report_text import markdown
 from proxy.core.stages import effective
 from proxy.messages import CompareCounters, Histogram, Override, RouteCounters
+from proxy.messages import Paired as PairedCounts
 from proxy.store.tally import Tally
 
 
@@ -30,93 +40,104 @@ def settings(stage: str = "shadow", percent: str = "10%") -> Settings:
                     "candidate": "orders",
                     "stage": stage,
                     "canary": {"percent": percent},
+                    "compare": {"ignore": ["$.at"], "tolerance": {"$.total": 0.01}},
                 }
             ],
         }
     )
 
 
-def finding(count: int = 51, legacy: str = "19.90", path: str = "$.total") -> Finding:
-    return Finding(
-        fingerprint="0123456789ab",
-        route="orders-read",
-        kind="type",
-        path=path,
-        count=count,
-        share=0.041,
-        state="new",
-        first_seen="2023-11-14T22:00:00.000Z",
-        last_seen="2023-11-14T22:10:00.000Z",
-        samples=["7"],
-        legacy=legacy,
-        candidate='"19.90"',
-    )
+def finding(path: str = "$.total", legacy: str = "19.90", **more: Any) -> Finding:
+    known: dict[str, Any] = {
+        "fingerprint": "0123456789ab", "route": "orders-read", "kind": "type", "path": path, "count": 51,
+        "share": 0.041, "state": "new", "first_seen": "2023-11-14T22:00:00.000Z",
+        "last_seen": "2023-11-14T22:10:00.000Z", "samples": ["7"], "legacy": legacy, "candidate": '"19.90"',
+        "weight": 60,
+    }  # fmt: skip
+    return Finding(**(known | more))
 
 
-def tally(*, requests: int = 1000, matched: int = 0, arm: str = "legacy", status: int = 200, **more: object) -> Tally:
+def pair(left: str = '"total": 19.90', right: str = '"total": "19.90"') -> SideBySide:
+    answered = Answered(200, "", 0.01, 100)
+    rows = [[" ", "{", "{"], ["~", left, right], [" ", "}", "}"]]
+    return SideBySide("7", "2023-11-14T22:10:00.000Z", "GET", "/orders?id=1", answered, answered, [], rows)
+
+
+def tally(requests: int = 1000, **more: Any) -> Tally:
     histogram = Histogram()
     histogram.counts[4] = requests
-    verdicts = more.pop("verdicts", {})
-    incomparable = more.pop("incomparable", {})
     traffic = RouteCounters(
-        requests={f"GET {status} {arm}": requests} if requests else {},
+        requests={"GET 200 legacy": requests} if requests else {},
         upstream_durations={"monolith": histogram},
-        matched=matched,
+        shadow_durations={"orders": histogram},
     )
     for name, value in more.items():
         setattr(traffic, name, value)
-    return Tally(traffic, CompareCounters(verdicts, incomparable))  # type: ignore[arg-type]  # both are dicts
+    return Tally(traffic, CompareCounters())
 
 
-def report(tally: Tally, findings: list[Finding] | None = None, stage: str = "shadow", percent: str = "10%") -> Report:
+def facts(
+    evidence: Evidence, findings: list[Finding] | None = None, stage: str = "shadow", percent: str = "10%", **more: Any
+) -> Facts:
     serving = settings(stage, percent)
-    return build(1_700_000_000.0, 24, (serving, serving), [], {"orders-read": tally}, findings or [])
+    found = msgspec.structs.replace(evidence, stage=stage)
+    known: dict[str, Any] = {
+        "route": serving.routes[0], "file_stage": serving.routes[0].stage, "override": None, "legacy": "monolith",
+        "compare": compare_of(serving, serving.routes[0]), "readiness": assess(found, ReadyWhen()), "tally": tally(),
+        "trend": [], "findings": findings or [], "pairs": {},
+    }  # fmt: skip
+    return Facts(**(known | more))
 
 
-def advice(tally: Tally, **more: object) -> str:
-    return report(tally, **more).routes[0].advice.sentence  # type: ignore[arg-type]  # passed on
+def good(**more: Any) -> Evidence:
+    """A route that meets every criterion, at any stage."""
+    histogram = Histogram()
+    histogram.counts[4] = 4000
+    deltas = PairedCounts()
+    deltas.deltas[13] = 4000
+    known: dict[str, Any] = {
+        "route": "orders-read", "stage": "shadow", "equal": 4000, "requests": 4000, "candidate_requests": 200,
+        "paired": deltas, "legacy_seconds": histogram, "candidate_seconds": histogram, "coverage": 1.0,
+    }  # fmt: skip
+    return Evidence(**(known | more))
 
 
-def test_differences_hold_and_name_where_to_look() -> None:
-    said = advice(tally(matched=1189, verdicts={"mismatched": 51}), findings=[finding()])
-    assert said == "Hold: 1 kind of difference in 4.1 % of 1,240 pairs; look at `banyan diffs show 0123456789ab`."
+NOTHING = Evidence(route="orders-read", stage="shadow")
+DIFFERING = good(mismatched=51, open=("0123456789ab",))
 
 
-def test_differences_at_live_mention_the_way_back() -> None:
-    said = advice(tally(matched=1189, verdicts={"mismatched": 51}, arm="candidate"), stage="live")
-    assert "`banyan rollback orders-read`" in said
+def report(*known: Facts) -> Report:
+    return build(1_700_000_000.0, 24, known)
 
 
-def test_no_traffic_is_no_data() -> None:
-    assert advice(tally(requests=0)).startswith("No data: no request")
+def only(*known: Facts) -> RouteReport:
+    (found,) = report(*known).routes
+    return found
 
 
-def test_traffic_without_pairs_is_no_data_and_has_no_match_share() -> None:
-    made = report(tally(shadow_dropped={"memory": 4}))
-    assert made.routes[0].advice.sentence == (
-        "No data: 1,000 requests, but no pair was compared; 4 shadows were dropped."
-    )
-    assert made.routes[0].match_share is None
-    assert markdown(made).split("##")[0].split("orders-read")[1].split("|")[5].strip() == "-"
+# -- what to do next ------------------------------------------------------------------------------------------------
 
 
-def test_few_pairs_wait() -> None:
-    assert advice(tally(matched=12)).startswith("Wait: only 12 pairs")
+def test_open_differences_hold_and_say_where_to_look() -> None:
+    found = only(facts(DIFFERING, [finding()]))
+    assert found.advice.word == "hold"
+    assert found.advice.sentence == "Look at the differences (`banyan diffs orders-read`), fix or accept them."
 
 
-def test_mostly_incomparable_holds() -> None:
-    made = tally(matched=200, verdicts={"incomparable": 900}, incomparable={"budget": 900})
-    assert advice(made) == "Hold: 900 pairs could not be compared (mostly budget), only 200 could."
+@pytest.mark.parametrize("stage", ["canary", "live"])
+def test_what_users_get_mentions_the_way_back(stage: str) -> None:
+    assert "think of `banyan rollback orders-read" in only(facts(DIFFERING, stage=stage)).advice.sentence
 
 
-def test_fallbacks_hold_even_when_all_pairs_match() -> None:
-    assert advice(tally(matched=500, fallbacks={"timeout": 3, "reset": 1}), stage="canary") == (
-        "Hold: legacy had to answer 4 times for the candidate, mostly for timeout."
-    )
+def test_nothing_compared_is_no_data() -> None:
+    found = only(facts(NOTHING, tally=tally(0)))
+    assert found.advice.word == "no data"
+    assert found.match_share is None
+    assert "- Compared: nothing" in markdown(report(facts(NOTHING, tally=tally(0))))
 
 
-def test_errors_of_the_candidate_hold() -> None:
-    assert advice(tally(matched=500, arm="candidate", status=500), stage="live").startswith("Hold: 1,000 of the")
+def test_few_pairs_wait_for_as_many_as_are_missing() -> None:
+    assert only(facts(good(equal=1000))).advice.sentence == "Wait for 1,995 more comparisons, or send traffic."
 
 
 @pytest.mark.parametrize(
@@ -126,71 +147,163 @@ def test_errors_of_the_candidate_hold() -> None:
         ("canary", "1%", "canary --percent 5 "),
         ("canary", "30%", "canary --percent 50 "),
         ("canary", "100%", "banyan stage orders-read live"),
-        ("live", "0%", "keep it live"),
+        ("live", "0%", "Keep it live"),
     ],
 )
-def test_equal_pairs_lead_to_the_next_step(stage: str, percent: str, words: str) -> None:
-    said = advice(tally(matched=1200), stage=stage, percent=percent)
-    assert words in said
-    assert "all 1,200 pairs are equal (so at most 0.2 % may differ, at 95 %)" in said
+def test_ready_leads_to_the_next_step(stage: str, percent: str, words: str) -> None:
+    found = only(facts(good(), stage=stage, percent=percent))
+    assert (found.readiness.verdict, found.advice.word) == ("ready", "go on")
+    assert words in found.advice.sentence
 
 
 def test_route_at_legacy_is_told_how_to_begin() -> None:
-    assert "banyan stage orders-read shadow" in advice(tally(), stage="legacy")
+    assert "banyan stage orders-read shadow" in only(facts(good(), stage="legacy")).advice.sentence
+
+
+def test_route_without_a_candidate_has_nothing_to_do() -> None:
+    route = Route.model_validate({"id": "old", "match": {"path": "/old"}})
+    known = facts(msgspec.structs.replace(NOTHING, candidate=False), stage="legacy", route=route)
+    assert only(known).advice.word == "legacy only"
+
+
+@pytest.mark.parametrize("stage", ["shadow", "canary", "live", "retired", "legacy"])
+@pytest.mark.parametrize("evidence", [good(), DIFFERING, NOTHING, good(equal=10), good(fallbacks={"reset": 9})])
+def test_advice_never_goes_on_against_the_verdict(evidence: Evidence, stage: str) -> None:
+    found = only(facts(evidence, stage=stage))
+    assert (found.advice.word == "go on") == (found.readiness.verdict == "ready")
+    assert (found.advice.word == "hold") == (found.readiness.verdict == "not-ready")
+
+
+def test_the_worst_route_comes_first() -> None:
+    made = report(facts(good()), facts(NOTHING), facts(DIFFERING))
+    assert [route.advice.word for route in made.routes] == ["hold", "no data", "go on"]
+
+
+# -- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_differences_stand_by_weight_then_count_and_apart_by_state() -> None:
+    found = only(
+        facts(
+            DIFFERING,
+            [
+                finding(fingerprint="value", weight=30, count=900),
+                finding(fingerprint="status", weight=80, count=1),
+                finding(fingerprint="often", weight=60, count=50),
+                finding(fingerprint="seldom", weight=60, count=5),
+                finding(fingerprint="again", weight=20, state="regressed"),
+                finding(fingerprint="noise", noisy=True),
+                finding(fingerprint="fine", state="accepted"),
+                finding(fingerprint="gone", state="fixed"),
+            ],
+        )
+    )
+    shown = {
+        name: [each.finding.fingerprint for each in getattr(found, name)]
+        for name in ("differences", "noise", "accepted", "fixed")
+    }
+    assert shown == {
+        "differences": ["status", "often", "seldom", "value", "again"],
+        "noise": ["noise"],
+        "accepted": ["fine"],
+        "fixed": ["gone"],
+    }
+
+
+def test_more_differences_than_are_listed_are_counted() -> None:
+    many = [finding(fingerprint=f"{number:012x}") for number in range(60)]
+    found = only(facts(DIFFERING, many))
+    assert (len(found.differences), found.not_listed) == (50, 10)
 
 
 def test_override_shows_with_its_author_and_the_stage_of_the_file() -> None:
     filed = settings("shadow")
     override = Override("orders-read", "canary", 25, 1, "ann", "first users", 1.0)
-    made = build(1.0, 24, (effective(filed, [override]), filed), [override], {"orders-read": tally()}, [])
-    text = markdown(made)
+    serving = effective(filed, [override])
+    text = markdown(report(facts(NOTHING, route=serving.routes[0], file_stage="shadow", override=override)))
     assert "canary 25 % *" in text
     assert "set by ann (“first users”); the file says shadow" in text
 
 
 def test_override_that_says_what_the_file_says_is_no_difference() -> None:
-    filed = settings("shadow")
     override = Override("orders-read", "shadow", None, 1, "ann", "x", 1.0)
-    assert build(1.0, 24, (filed, filed), [override], {}, []).routes[0].overridden_by == ""
+    assert only(facts(NOTHING, override=override)).overridden_by == ""
 
 
 def test_markdown_puts_the_verdict_first_and_shows_an_example() -> None:
-    text = markdown(report(tally(matched=1189, verdicts={"mismatched": 51}, fallbacks={"reset": 2}), [finding()]))
-    assert text.index("**Hold:") < text.index("- Traffic:") < text.index("`$.total`")
-    assert "95.9 % match (1,189 matched, 0 ignored, 51 mismatched)" in text
-    assert '`"19.90"`' in text
-    assert "Fallbacks: reset 2" in text
+    text = markdown(report(facts(DIFFERING, [finding()], pairs={"0123456789ab": pair()})))
+    assert text.index("**Not ready:") < text.index("- Traffic:") < text.index("`$.total`")
+    assert '- "total": 19.90\n+ "total": "19.90"' in text
+    assert "`GET /orders?id=1`: legacy 200, 10 ms; candidate 200, 10 ms" in text
 
 
-@pytest.mark.parametrize("nasty", ["\x1b[31mred", "a\nb", "x|y", "`code`", "\u202etxt", "</script>", "\udcff"])
+def test_markdown_tells_who_accepted_what_and_until_when() -> None:
+    fine = finding(state="accepted", actor="ann", reason="agreed in OPS-7", until="2030-01-01T00:00:00.000Z")
+    text = markdown(report(facts(good(), [fine])))
+    row = next(line for line in text.splitlines() if "OPS-7" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "`0123456789ab`", "type `$.total`", "ann", "agreed in OPS-7", "2030-01-01", "51",
+    ]  # fmt: skip
+    assert "### Differences" not in text
+
+
+def test_markdown_tells_both_rates_of_noise() -> None:
+    text = markdown(report(facts(good(), [finding(noisy=True, rate=0.31, noise_rate=0.29)])))
+    assert re.search(r"\| +31 % \| +29 % \|", text)
+
+
+def test_markdown_names_the_rules_in_force() -> None:
+    text = markdown(report(facts(good())))
+    assert re.search(r"\| ignore +\| `\$\.at` +\| not compared", text)
+    assert re.search(r"\| tolerance +\| `\$\.total` +\| may differ by 0\.01", text)
+
+
+NASTY = ["\x1b[31mred", "a\nb", "x|y", "`code`", "\u202etxt", "</script>", "\udcff", "```\n# title", "| a |"]
+
+
+@pytest.mark.parametrize("nasty", NASTY)
 def test_recorded_values_cannot_break_the_table_or_the_terminal(nasty: str) -> None:
-    text = markdown(report(tally(verdicts={"mismatched": 1}), [finding(legacy=nasty, path=nasty)]))
+    shown = finding(legacy=nasty, path=nasty, actor=nasty, reason=nasty)
+    accepted = finding(fingerprint="ab0123456789", legacy=nasty, path=nasty, state="accepted", reason=nasty)
+    hostile = pair(nasty, nasty)
+    hostile.target = nasty
+    text = markdown(report(facts(DIFFERING, [shown, accepted], pairs={"0123456789ab": hostile})))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\udc00-\udfff]", text)
-    row = next(line for line in text.splitlines() if "0123456789ab" in line and line.startswith("|"))
-    assert len(re.split(r"(?<!\\)\|", row)) == 8
+    rows = {
+        key: next(line for line in text.splitlines() if f"`{key}`" in line and line.startswith("|"))
+        for key in ("0123456789ab", "ab0123456789")
+    }
+    assert {key: len(re.split(r"(?<!\\)\|", row)) for key, row in rows.items()} == {
+        "0123456789ab": 9,
+        "ab0123456789": 8,
+    }
+    opened = re.search(r"^(`{3,})diff$", text, re.MULTILINE)
+    assert opened
+    inside = text.partition(opened[0])[2].partition(f"\n{opened[1]}\n")[0]
+    assert opened[1] not in inside
+    assert "# title" not in [line.strip() for line in text.splitlines()]
 
 
 def test_table_rows_are_of_one_width() -> None:
-    text = markdown(report(tally(matched=1189, verdicts={"mismatched": 51}), [finding()]))
+    text = markdown(report(facts(DIFFERING, [finding(), finding(fingerprint="b", path="$.x")])))
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({len(line) for line in block.splitlines()}) == 1
 
 
 def test_report_is_json() -> None:
-    made = json.loads(msgspec.json.encode(report(tally(matched=200))))
-    assert made["routes"][0]["route"] == "orders-read"
-    assert made["routes"][0]["match_share"] == 1.0
-    assert made["routes"][0]["latency"]["legacy"]["count"] == 1000
+    trend = [Hour(1_699_999_200, 10, 5, 1)]
+    made = json.loads(
+        msgspec.json.encode(report(facts(DIFFERING, [finding()], pairs={"0123456789ab": pair()}, trend=trend)))
+    )
+    (route,) = made["routes"]
+    assert route["readiness"]["verdict"] == "not-ready"
+    assert route["latency"]["legacy"]["count"] == 1000
+    assert route["differences"][0]["finding"]["fingerprint"] == "0123456789ab"
+    assert route["differences"][0]["pair"]["rows"][1] == ["~", '"total": 19.90', '"total": "19.90"']
+    assert route["trend"][0]["mismatched"] == 1
 
 
-def test_percentiles_interpolate_and_stop_at_the_last_bound() -> None:
-    histogram = Histogram()
-    assert percentile(histogram, 0.5) == 0.0
-    histogram.counts[3] = 100  # 5 to 10 ms
-    assert percentile(histogram, 0.5) == pytest.approx(0.0075)
-    histogram.counts[-1] = 900
-    assert percentile(histogram, 0.99) == 10.0
-    assert seconds(10.0) == "≥ 10 s"
+# -- figures in words -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -199,3 +312,25 @@ def test_percentiles_interpolate_and_stop_at_the_last_bound() -> None:
 )
 def test_little_is_not_nothing_and_almost_all_is_not_all(value: float | None, shown: str) -> None:
     assert share(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "near", "above"),
+    [
+        (0.0, "0 %", "0 %"),
+        (0.001, "0.1 %", "0.1 %"),
+        (0.0010041, "0.1 %", "0.11 %"),
+        (0.00000123, "0.00012 %", "0.00013 %"),
+        (0.12345, "12.3 %", "12.4 %"),
+        (0.99996, "99.99 %", "100 %"),
+        (1.0, "100 %", "100 %"),
+    ],
+)
+def test_a_bound_is_rounded_to_the_worse_side(value: float, near: str, above: str) -> None:
+    assert percent(value) == near
+    assert percent(value, up=True) == above
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0125, "12.5 ms"), (1.5, "1.5 s"), (10.0, "≥ 10 s"), (-1.5, "-1.5 s")])
+def test_seconds(value: float, shown: str) -> None:
+    assert seconds(value) == shown

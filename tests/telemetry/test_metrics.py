@@ -41,7 +41,7 @@ def scrape() -> Scrape:
         traffic={"orders": traffic},
         verdicts={"orders": {"matched": 3, "mismatched": 1}},
         incomparable={"orders": {"budget": 1}},
-        routes=[RouteGauges("orders", "canary", 10, overridden=True)],
+        routes=[RouteGauges("orders", "canary", 10, overridden=True, ready=-1)],
         workers=[WorkerGauges(0, True, 5, 2, 1, 0.001), WorkerGauges(1, False, None, None, None, None)],
         restarts={"worker 0": 1},
         refused={"bad-request": 2},
@@ -107,6 +107,7 @@ def test_route_is_at_exactly_one_stage() -> None:
     assert sum(stages.values()) == 1
     assert value("banyan_route_stage", route="orders", stage="canary") == 1
     assert value("banyan_canary_percent", route="orders") == 10
+    assert value("banyan_route_ready", route="orders") == -1
 
 
 def test_a_source_shows_whether_it_answers_and_how_old_its_answer_is() -> None:

@@ -1,0 +1,64 @@
+"""``banyan readiness``: whether a route may be cut over."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.tables import duration
+from proxy.compare.wording import percent
+from proxy.telemetry.visible import visible
+
+EXIT_CODES = {"ready": 0, "not-ready": 1, "inconclusive": 2}
+_WORDS = {"met": "met", "not-met": "NOT MET", "unknown": "unknown", "not-asked": "-"}
+_ORDER = ("not-met", "unknown", "met", "not-asked")
+
+
+@click.command()
+@click.argument("route")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as one object.")
+@admin_option
+@click.pass_context
+def readiness(context: click.Context, route: str, as_json: bool, admin: str) -> None:
+    """Say whether ROUTE may be cut over, by the criteria in its ready_when, with the reasons.
+
+    Exits 0 when it is ready, 1 when it is not, 2 when that cannot be said yet: without evidence no route is ready.
+
+    \b
+    Example:
+      banyan readiness orders-read
+      banyan readiness orders-read --json | jq .more
+    """
+    found = Client(admin).get(f"/api/routes/{segment(route)}/readiness")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    context.exit(EXIT_CODES.get(found["verdict"], 2))
+
+
+def _print(found: dict[str, Any]) -> None:
+    _line(f"{found['route']}: {found['summary']}")
+    click.echo()
+    criteria = sorted(found["criteria"], key=lambda each: _ORDER.index(each["state"]))
+    for each in criteria:
+        _line(f"{_WORDS[each['state']]:8} {each['sentence']}")
+    click.echo()
+    since = datetime.fromtimestamp(found["since"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    counted = ", ".join(f"{found[name]:,} {name}" for name in ("equal", "expected", "mismatched", "incomparable"))
+    bound = f"; at most {percent(found['bound'], up=True)} of all may differ" if found["bound"] is not None else ""
+    _line(f"Evidence since {since} (at most {duration(found['window'])}): {counted}{bound}.")
+    if found["more"]:
+        _line(f"{found['more']:,} more comparisons are needed, if none of them differs.")
+    if found["bias"]:
+        click.echo("\nWhat this does not see:")
+    for bias in found["bias"]:
+        _line(f"- {bias['sentence']}")
+
+
+def _line(text: str) -> None:
+    click.echo(visible(text, 1000))

@@ -1,0 +1,262 @@
+"""What is known of the routes, gathered from the store: verdicts, and the facts of the report.
+
+Law: read only, in the store's thread, one look for all routes. A verdict is at most ``FRESH_SECONDS`` old. A store that
+is lost makes every verdict inconclusive; nothing is guessed from what was known before.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import msgspec
+
+from proxy.compare.evidence import Evidence
+from proxy.compare.readiness import Readiness, assess
+from proxy.config.comparing import ReadyWhen
+from proxy.config.model import Route, Settings, compare_of, ready_when_of
+from proxy.control import report
+from proxy.control.coverage import coverage_of
+from proxy.control.findings import Finding
+from proxy.control.ledger import Ledger, StoreLostError
+from proxy.control.operations import Operations, RefusedError
+from proxy.control.report_figures import HOUR_SECONDS, Hour, trend_of
+from proxy.control.report_samples import SideBySide, side_by_side_of
+from proxy.store.evidence import PairCounts
+from proxy.store.tally import Tally, add, copy
+
+FRESH_SECONDS = 1.0
+"""How old a verdict may be that is told once more: status, metrics and pages ask for all of them at a time."""
+MAX_PAIRS = 60
+"""Recorded pairs that are read for the report of one route."""
+
+
+class Window(NamedTuple):
+    """Since when evidence of a route counts, in seconds since the epoch; and why not from earlier on, in words."""
+
+    since: float
+    restarted: str
+
+
+class Known(NamedTuple):
+    """What one look at the store gave for one route."""
+
+    window: Window
+    counts: PairCounts
+    findings: list[Finding]
+    tally: Tally
+
+
+class Verdicts:
+    """The verdicts of one running Banyan."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._found: dict[str, Readiness] = {}
+        self._at = float("-inf")
+        self._generation = -1
+
+    async def all(self) -> dict[str, Readiness]:
+        """Route -> its verdict."""
+        generation, now = self._operations.configuration.generation, time.monotonic()
+        if generation != self._generation or now - self._at > FRESH_SECONDS:
+            self._found = await self._look()
+            self._at, self._generation = time.monotonic(), generation
+        return self._found
+
+    async def of(self, route: str) -> Readiness:
+        """The verdict of one route, looked at now: who asks for it may act on it. Raises RefusedError."""
+        self._at = float("-inf")
+        found = (await self.all()).get(route)
+        if found is None:
+            raise RefusedError(404, "unknown-route", f"the route {route!r} has just left the configuration")
+        return found
+
+    async def _look(self) -> dict[str, Readiness]:
+        operations = self._operations
+        settings, now, ledger = operations.serving(), time.time(), operations.ledger
+        unsaved = operations.figures.unsaved()[0]
+        lost = sum(operations.figures.store_dropped().values())
+
+        def look() -> dict[str, Readiness]:
+            store = _Store(ledger, now, unsaved)
+            return {route.id: _assessed(settings, route, store, lost)[0] for route in settings.routes}
+
+        try:
+            return await ledger.call(look)
+        except StoreLostError:
+            return {route.id: _without_store(settings, route, now) for route in settings.routes}
+
+
+# -- in the store's thread ------------------------------------------------------------------------------------------
+
+
+class _Store:
+    """The store at one moment. ``unsaved`` is what was counted and is not in the store yet."""
+
+    def __init__(self, ledger: Ledger, now: float, unsaved: dict[str, Tally]) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._unsaved = unsaved
+        self._hours: dict[str, dict[int, Tally]] = {}
+        self._read_since = float("inf")
+
+    def known(self, route: Route, wanted: ReadyWhen) -> Known:
+        """Everything about one route, for its verdict."""
+        window = self._window(route, wanted)
+        return Known(
+            window,
+            self._ledger.evidence.counts(route.id, window.since),
+            self.findings(route.id),
+            self.tally(route.id, window.since),
+        )
+
+    def findings(self, route: str) -> list[Finding]:
+        """All kinds of difference of a route."""
+        rows = [{"state": "new", **row} for row in self._ledger.diffs.fingerprints(route)]
+        return msgspec.convert(rows, list[Finding])
+
+    def tally(self, route: str, since: float) -> Tally:
+        """What was counted in the hours that were not over at ``since``."""
+        whole = Tally()
+        for hour, tally in self.tallies(route, since).items():
+            if hour + HOUR_SECONDS > since:
+                add(whole, tally)
+        if route in self._unsaved:
+            add(whole, self._unsaved[route])
+        return whole
+
+    def tallies(self, route: str, since: float) -> dict[int, Tally]:
+        """The same by the hour, without what is unsaved; of hours since ``since`` or earlier."""
+        if since < self._read_since:
+            self._hours = {}
+            for hour, name, tally in self._ledger.counters.hours(since):
+                self._hours.setdefault(name, {})[hour] = tally
+            self._read_since = since
+        return self._hours.get(route, {})
+
+    def trend(self, route: str, since: float, findings: list[Finding]) -> list[Hour]:
+        """The hours of a route as the report shows them."""
+        hours = dict(self.tallies(route, since))
+        if route in self._unsaved:
+            this = int(self._now) // HOUR_SECONDS * HOUR_SECONDS
+            hours[this] = copy(hours.get(this, Tally()))
+            add(hours[this], self._unsaved[route])
+        pairs = self._ledger.evidence.hours(route, int(since) // HOUR_SECONDS * HOUR_SECONDS)
+        return trend_of(since, self._now, hours, pairs, expected_of(findings))
+
+    def pairs(self, findings: list[Finding]) -> dict[str, SideBySide]:
+        """Fingerprint -> one recorded pair, its newest; of the differences that are read first."""
+        found = {}
+        wanted = sorted(findings, key=lambda each: (not each.open, -each.weight, -each.count))
+        for finding in wanted[:MAX_PAIRS]:
+            record = self._ledger.diffs.sample(finding.samples[0]) if finding.samples else None
+            pair = side_by_side_of(record) if record is not None else None
+            if pair is not None:
+                found[finding.fingerprint] = pair
+        return found
+
+    def _window(self, route: Route, wanted: ReadyWhen) -> Window:
+        return Window(self._now - wanted.window, "")
+
+
+def _assessed(settings: Settings, route: Route, store: _Store, lost: int) -> tuple[Readiness, Known]:
+    wanted = ready_when_of(settings, route)
+    known = store.known(route, wanted)
+    return assess(_evidence(settings, route, known, lost), wanted), known
+
+
+def expected_of(findings: list[Finding]) -> frozenset[str]:
+    """The fingerprints that do not make a pair a mismatch."""
+    return frozenset(finding.fingerprint for finding in findings if finding.expected)
+
+
+def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evidence:
+    traffic, compare = known.tally.traffic, known.tally.compare
+    arms, errors = report.arms_of(traffic)
+    mismatched = known.counts.mismatched(expected_of(known.findings))
+    unfinished = sorted((each for each in known.findings if each.open), key=lambda each: (-each.weight, -each.count))
+    coverage = coverage_of(known.tally)
+    written = sum(n for key, n in traffic.requests.items() if key.split(" ")[0] not in route.shadow.methods)
+    return Evidence(
+        route=route.id,
+        stage=route.stage,
+        candidate=route.candidate is not None,
+        kill_switch=route.kill_switch,
+        sample=route.shadow.sample,
+        since=known.window.since,
+        restarted=known.window.restarted,
+        equal=known.counts.equal,
+        expected=known.counts.compared() - known.counts.equal - mismatched,
+        mismatched=mismatched,
+        incomparable=known.counts.incomparable,
+        incomparable_by=dict(compare.incomparable),
+        open=tuple(finding.fingerprint for finding in unfinished),
+        selfs=traffic.self_matched + compare.selfs,
+        requests=sum(arms.values()),
+        writes=written,
+        reads_after_writes=route.shadow.unsafe == "read-after-write",
+        candidate_requests=arms["candidate"],
+        candidate_errors=errors["candidate"],
+        unpaired=arms["candidate"] if route.stage == "canary" and not route.shadow.reverse else 0,
+        fallbacks=dict(traffic.fallbacks),
+        dropped=dict(traffic.shadow_dropped),
+        records_lost=lost,
+        paired=traffic.paired,
+        legacy_seconds=report.times_of(traffic, settings.legacy),
+        candidate_seconds=report.times_of(traffic, route.candidate or ""),
+        coverage=coverage.share,
+        never=len(coverage.never) + coverage.more_never,
+    )
+
+
+def _without_store(settings: Settings, route: Route, now: float) -> Readiness:
+    wanted = ready_when_of(settings, route)
+    evidence = Evidence(
+        route=route.id,
+        stage=route.stage,
+        candidate=route.candidate is not None,
+        kill_switch=route.kill_switch,
+        since=now - wanted.window,
+        lost="The store does not work now, and the evidence is in it.",
+    )
+    return assess(evidence, wanted)
+
+
+# -- the report -----------------------------------------------------------------------------------------------------
+
+
+async def make_report(operations: Operations, hours: int, only: str | None = None) -> report.Report:
+    """The report on all routes or on one, over the last ``hours``. Raises RefusedError when the store is lost."""
+    serving, filed = operations.serving(), {route.id: route for route in operations.configuration.settings.routes}
+    overrides = dict(operations.overrides)
+    now, ledger, unsaved = time.time(), operations.ledger, operations.figures.unsaved()[0]
+    lost = sum(operations.figures.store_dropped().values())
+
+    def look() -> list[report.Facts]:
+        store, since = _Store(ledger, now, unsaved), now - hours * HOUR_SECONDS
+        facts = []
+        for route in serving.routes:
+            if only is not None and route.id != only:
+                continue
+            verdict, known = _assessed(serving, route, store, lost)
+            facts.append(
+                report.Facts(
+                    route,
+                    filed[route.id].stage,
+                    overrides.get(route.id),
+                    serving.legacy,
+                    compare_of(serving, route),
+                    verdict,
+                    store.tally(route.id, since),
+                    store.trend(route.id, since, known.findings),
+                    known.findings,
+                    store.pairs(known.findings),
+                )
+            )
+        return facts
+
+    try:
+        return report.build(now, hours, await ledger.call(look))
+    except StoreLostError as error:
+        raise RefusedError(503, "store-lost", str(error)) from error
