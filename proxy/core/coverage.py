@@ -142,7 +142,7 @@ def due(number: int) -> bool:
 class CellTable:
     """The cells of one route in one worker; they outlive reloads."""
 
-    __slots__ = ("_cells", "_keys", "_names", "_parameters", "_paths", "_unproven", "other")
+    __slots__ = ("_bodies", "_cells", "_keys", "_names", "_parameters", "_paths", "_unproven", "other")
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, int, str, str, str, str], CellCount] = {}
@@ -151,6 +151,7 @@ class CellTable:
         self._paths = LearnedPaths()
         self._parameters: dict[tuple[bytes, ...], str] = {}
         self._names: set[str] = set()
+        self._bodies: dict[tuple[str, str], int] = {}
         self.other = CellCount(OTHER)
 
     def find(
@@ -171,6 +172,16 @@ class CellTable:
         )
         cell = self._cells.get(facts)
         return self._new(facts) if cell is None else cell
+
+    def keeps_body(self, method: str, endpoint: str, path: bytes) -> bool:
+        """Whether the body of a request is kept for the record, long before its cell is known: as often as answers are
+        looked at, of each method and endpoint."""
+        key = (method if method in KNOWN_METHODS else "other", endpoint or self._paths.template(path))
+        number = self._bodies.get(key, 0)
+        if number or len(self._bodies) < MAX_CELLS:
+            self._bodies[key] = number + 1
+            return due(number)
+        return False
 
     def counts(self) -> dict[str, list[int]]:
         """Key -> [seen, compared], of the cells that were seen."""

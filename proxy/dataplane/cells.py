@@ -6,7 +6,7 @@ is only asked where cohorts are configured.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.coverage import NO_BODY, cohort_key, media_family
 from proxy.core.identity import identify
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from proxy.core.request import Request
     from proxy.dataplane.runtime import RouteRuntime, Runtime
     from proxy.messages import Fields
+
+
+RECORDED_BODY_BYTES: Final = 64 * 1024
+"""Bodies up to this are kept for the record of requests, of a few requests."""
+
+
+def keeps_body(route: RouteRuntime, request: Request) -> bool:
+    """Whether a copy of a request's body is kept although nobody but the record of requests needs it."""
+    return (
+        route.candidate is not None
+        and 0 < request.length <= RECORDED_BODY_BYTES
+        and route.stats.cells.keeps_body(request.method, route.endpoint, request.path)
+    )
 
 
 def cell_of(

@@ -71,6 +71,7 @@ class Exchange:
     fallback = ""  # why legacy answers instead
     why = "first"  # of the next try: first, retry or fallback
     keep = False
+    recorded = False  # its body is kept for the record of requests
     shown = False  # some try that failed may have been seen, also if the last one was not
     answering = False  # something of the answer was sent to the client
     chunked = False  # the answer goes to the client in chunks
@@ -352,7 +353,7 @@ class Exchange:
             pairing = self.pairing
             if isinstance(pairing, Pairing):
                 pairing.cell = cell
-            elif pairing is None and cell.look_at_unpaired:
+            elif pairing is None and (self.recorded or cell.look_at_unpaired):
                 self.pairing = Glimpse.begin(self, self._worker, cell)
         except Exception as error:  # noqa: BLE001 - as above
             log_line("error", "coverage-internal-error", error=repr(error), route=self.decision.route_id)

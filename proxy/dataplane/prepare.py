@@ -11,6 +11,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane.answers import options_answer
+from proxy.dataplane.cells import RECORDED_BODY_BYTES, keeps_body
 from proxy.dataplane.request_body import RequestBody
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def open_body(exchange: Exchange) -> None:
             cap = plan.max_replay_body
         if decision.shadow:
             cap = max(cap, plan.route.shadow.max_body)
+        if not cap and decision.arm == "legacy" and keeps_body(exchange.route, exchange.request):
+            cap, exchange.recorded = RECORDED_BODY_BYTES, True
     elif exchange.route.may_retry:
         cap = UNROUTED_REPLAY_BYTES
     exchange.body = RequestBody(exchange.client, exchange.request, cap, limit, exchange.memory)
