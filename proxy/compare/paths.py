@@ -4,7 +4,7 @@ Law: a path is a tuple of steps, read once when rules are compiled; a name match
 ``template`` writes, ``parse_path`` reads back.
 
 The language is a small part of RFC 9535: ``$``, ``.name``, ``['name']``, ``[3]``, ``[*]`` and ``.*`` (any child),
-``..name`` and ``..*`` (at any depth below).
+``..name`` and ``..*`` (at any depth below). Names as XML and HTML trees have them (``@id``, ``#text``) need no quotes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_NAME = re.compile(r"[^\W\d][\w@$-]*|[@$_][\w@$-]*")
+_NAME = re.compile(r"[^\W\d][\w@$#-]*|[@$#_][\w@$#-]*")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _INDEX = re.compile(r"\d{1,9}")
+_SLICE = re.compile(r"\s*-?\d*\s*:[-\d\s:]*")
+_FROM_THE_END = re.compile(r"\s*-\s*\d+\s*")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -24,6 +26,11 @@ class Step(NamedTuple):
     name: str | None = None
     position: int | None = None
     deep: bool = False
+
+    @property
+    def wild(self) -> bool:
+        """Whether it is any child."""
+        return self.name is None and self.position is None
 
 
 def parse_path(text: str) -> tuple[Step, ...]:
@@ -71,10 +78,24 @@ def _bracket(text: str, at: int, *, deep: bool) -> tuple[Step, int]:
     elif match := _INDEX.match(text, inside):
         step, end = Step(position=int(match[0]), deep=deep), match.end()
     else:
-        raise _fault("expected '*', a number or a quoted name after '['", text, inside)
+        raise _fault(_unknown(text, inside), text, inside)
     if not text.startswith("]", end):
-        raise _fault("expected ']'", text, end)
+        raise _fault(_unknown(text, inside) if text[end : end + 1] in (":", ",") else "expected ']'", text, end)
     return step, end + 1
+
+
+def _unknown(text: str, inside: int) -> str:
+    """What to say of a bracket that RFC 9535 may know and this language does not."""
+    content = text[inside:].partition("]")[0]
+    if _SLICE.fullmatch(content):
+        return "a slice names no place that stays; write [*] or one position"
+    if _FROM_THE_END.fullmatch(content):
+        return "a position counts from the beginning of the list; write [0], [1] … or [*]"
+    if content.startswith("?"):
+        return "a filter is not accepted; write [*], and match the items by `unordered`"
+    if "," in content:
+        return "one position or name at a time; write a path for each"
+    return "expected '*', a number or a quoted name after '['"
 
 
 def _fault(what: str, text: str, at: int) -> ValueError:
@@ -84,7 +105,7 @@ def _fault(what: str, text: str, at: int) -> ValueError:
 MAX_MEMBERS = 50
 """An object with more members than this is a map: its keys are data, not names."""
 
-_PLAIN_KEY = re.compile(r"[@$_]{0,2}[^\W\d_][\w .:/$-]{0,99}")
+_PLAIN_KEY = re.compile(r"[@$#_]{0,2}[^\W\d_][\w .:/$#-]{0,99}")
 _DATA_KEY = re.compile(r"\d{5}|^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|^(?=[a-fA-F]*\d)[0-9a-fA-F]{8,}$")
 
 
