@@ -142,7 +142,7 @@ def due(number: int) -> bool:
 class CellTable:
     """The cells of one route in one worker; they outlive reloads."""
 
-    __slots__ = ("_bodies", "_cells", "_keys", "_names", "_parameters", "_paths", "_unproven", "other")
+    __slots__ = ("_bodies", "_cells", "_keys", "_names", "_parameters", "_paths", "_unproven", "other", "quick")
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, int, str, str, str, str], CellCount] = {}
@@ -152,6 +152,8 @@ class CellTable:
         self._parameters: dict[tuple[bytes, ...], str] = {}
         self._names: set[str] = set()
         self._bodies: dict[tuple[str, str], int] = {}
+        self.quick: dict[tuple[str, int, str | bytes, bytes], CellCount] = {}
+        """What whoever is in a hurry has found by other facts (see dataplane.cells); bounded by :meth:`remember`."""
         self.other = CellCount(OTHER)
 
     def find(
@@ -172,6 +174,14 @@ class CellTable:
         )
         cell = self._cells.get(facts)
         return self._new(facts) if cell is None else cell
+
+    def remember(self, key: tuple[str, int, str | bytes, bytes], cell: CellCount) -> None:
+        """Find ``cell`` by ``key`` the next time. ``other`` is never remembered: what is in it may yet get a cell."""
+        if cell is self.other or len(key[2]) + len(key[3]) > _MEMO_BYTES:
+            return
+        if len(self.quick) >= _MEMO_ENTRIES:
+            self.quick.clear()
+        self.quick[key] = cell
 
     def keeps_body(self, method: str, endpoint: str, path: bytes) -> bool:
         """Whether the body of a request is kept for the record, long before its cell is known: as often as answers are
