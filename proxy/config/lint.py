@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from proxy.compare.paths import parse_path
+from proxy.compare.reads import ReadTemplate
 from proxy.config.combinations import contradictions
 from proxy.config.model import Route, Settings
 from proxy.config.positions import Loc, Node, locate
 from proxy.config.wording import did_you_mean
 from proxy.core.overlap import covers, overlaps
 from proxy.core.routing import Rule
-from proxy.core.template import TEMPLATE, path_pattern
+from proxy.core.template import TEMPLATE, ambiguous, path_pattern
 from proxy.errors import Fault
 
 ABSENT = "absent-upstream"
@@ -98,6 +99,8 @@ class _Linter:
             what = f"route {route.id!r} is retired, so its kill switch has no legacy to turn to"
             self.fault((*here, "kill_switch"), what, "set its stage back to live first")
         self._json_paths(route, (*here, "compare"))
+        for number, read in enumerate(route.shadow.reads):
+            self._read(read.path, route, (*here, "shadow", "reads", number, "path"))
         self._drills(route, (*here, "faults"))
 
     def _drills(self, route: Route, here: Loc) -> None:
@@ -126,6 +129,13 @@ class _Linter:
             if not isinstance(tolerance, str) and not tolerance >= 0:
                 what = f"compare.tolerance of route {route.id!r}: a tolerance may not be negative"
                 self.fault((*here, "tolerance", text), what)
+
+    def _read(self, path: str, route: Route, loc: Loc) -> None:
+        what = f"shadow.reads of route {route.id!r}"
+        if self._parses(lambda: ReadTemplate(path, route.match.path), loc, what):
+            example = ReadTemplate(path, route.match.path).example
+            if ambiguous(example.partition(b"?")[0]):
+                self.fault(loc, f"{what}: {path!r} could be read in two ways, so it is never asked")
 
     def _parses(self, parse: Callable[[], object], loc: Loc, what: str, *, key: bool = False) -> bool:
         try:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from typing import Final
 
 from proxy.config.model import SAFE_METHODS
+from proxy.core.heads import method_overridden
 from proxy.core.identity import bucket, identify
 from proxy.core.request import Request
 from proxy.core.snapshot import Arm, Decision, Purpose, Reason, RoutePlan, Snapshot
 from proxy.core.template import ambiguous
 from proxy.errors import ExchangeError, FailureKind
 
-METHOD_OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
-"""Fields by which a GET can be a write in disguise to some frameworks. Such a one is not asked of legacy twice."""
-
-__all__ = ["METHOD_OVERRIDES", "Decision", "decide"]
+__all__ = ["Decision", "decide"]
 
 
 def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) -> Decision:
@@ -105,7 +102,7 @@ def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], *, 
         if not _sampled(plan.sample, chance):
             return ""
         if not by_candidate and method in plan.self_methods and chance() < plan.noise_sample:
-            return "compare" if METHOD_OVERRIDES & request.lower.keys() else "self"
+            return "compare" if method_overridden(request) else "self"  # legacy is asked twice for reads alone
         return "compare"
     if plan.reads_back and not by_candidate and method not in SAFE_METHODS and _sampled(plan.sample, chance):
         return "read-back"

@@ -23,6 +23,22 @@ from proxy.core.request import Request
 
 _TO_UPSTREAM_DROPPED: Final = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN | Kind.TWIN
 
+_METHOD_OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Fields by which a request names another method than its first line."""
+
+_OF_WRITES: Final = _METHOD_OVERRIDES | {
+    b"digest",
+    b"expect",
+    b"idempotency-key",
+    b"range",
+    b"repr-digest",
+    b"signature",
+    b"signature-input",
+    b"trailer",
+    b"transfer-encoding",
+}
+"""Fields that tell about a request's body, its range or its being sent once. Those with the prefixes below, too."""
+
 _ZERO: Final = ord("0")
 _CHUNKED_LINE: Final = b"Transfer-Encoding: chunked\r\n"
 
@@ -51,6 +67,27 @@ def upstream_head(request: Request, *, trusted: bool, extra: bytes) -> bytes:
 def marked(head: bytes, mark: bytes) -> bytes:
     """A complete head with further lines at its end, each ending in CRLF."""
     return b"%b%b\r\n" % (head[:-2], mark) if mark else head
+
+
+def read_head(head: bytes, target: bytes) -> bytes:
+    """The head of a GET for ``target``, made of the head of a write that an upstream got.
+
+    Who asks and for what stays; the body, conditions and ranges of the write are left out, and so is whatever could
+    make a write of it again.
+    """
+    lines = [line for line in head[:-4].split(b"\r\n")[1:] if not of_write(line.partition(b":")[0].lower())]
+    return b"\r\n".join([b"GET %b HTTP/1.1" % target, *lines, b"", b""])
+
+
+def of_write(name: bytes) -> bool:
+    """Whether a field (in lower case) belongs to a write and not to a read that follows it."""
+    name = name.replace(b"_", b"-")  # to some servers they are the same
+    return name in _OF_WRITES or name.startswith((b"content-", b"if-"))
+
+
+def method_overridden(request: Request) -> bool:
+    """Whether a request may be of another method than it says, to some frameworks: a write in disguise, perhaps."""
+    return any(name.replace(b"_", b"-") in _METHOD_OVERRIDES for name in request.lower)
 
 
 def _anew(request: Request) -> bytes:

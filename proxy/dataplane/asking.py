@@ -106,6 +106,14 @@ class Asking:
         self._let_go()
         self._fiber.interrupt(ExchangeError(FailureKind.CLIENT_LEFT))
 
+    def shorten(self) -> None:
+        """The other answer is too long to be kept: this one is compared by its digest, too."""
+        self._hold(self.shadow.shorten())
+
+    def give_up(self) -> None:
+        """The end of the other answer will not be known, so nothing depends on the end of this one."""
+        self._hold(self.shadow.give_up())
+
     def _goes_on(self) -> bool:
         """The answer is too long to be kept; whether its end still matters."""
         raise NotImplementedError

@@ -29,6 +29,7 @@ from proxy.dataplane.answers import failure_answer
 from proxy.dataplane.cells import cell_of
 from proxy.dataplane.glimpse import Glimpse
 from proxy.dataplane.prepare import answered_here, open_body, our_lines, trusted_lines
+from proxy.dataplane.read_back import ReadBack
 from proxy.dataplane.resilience import answer, fall_back
 from proxy.dataplane.shadow import Pairing
 from proxy.dataplane.stats import count
@@ -59,7 +60,7 @@ class Exchange:
 
     # Defaults stand on the class: a request that needs nothing special sets few of them.
     body: RequestBody | None = None
-    pairing: Pairing | Glimpse | None = None
+    pairing: Pairing | Glimpse | ReadBack | None = None
     cell: CellCount | None = None  # of the coverage, once legacy answers
     drill: Drill | None = None  # a fault that this request is to meet on the candidate
     tries: list[Try] | None = None  # for the access log
@@ -331,7 +332,10 @@ class Exchange:
         if self._shadow_wanted:
             self._shadow_wanted = False
             try:
-                self.pairing = Pairing.begin(self, self._worker)
+                if self.decision.purpose == "read-back":
+                    self.pairing = ReadBack.begin(self, self._worker)
+                else:
+                    self.pairing = Pairing.begin(self, self._worker)
             except Exception as error:  # noqa: BLE001 - no bug in shadowing may reach the client
                 self._shadow_bug(error)
         elif self.why == "retry":

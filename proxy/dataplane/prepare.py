@@ -69,7 +69,7 @@ def open_body(exchange: Exchange) -> None:
         limit = plan.max_body
         if decision.fallback or exchange.route.may_retry:
             cap = plan.max_replay_body
-        if decision.shadow:
+        if decision.shadow and decision.purpose != "read-back":  # no write is copied
             cap = max(cap, plan.route.shadow.max_body)
         if not cap and decision.arm == "legacy" and keeps_body(exchange.route, exchange.request):
             cap, exchange.recorded = RECORDED_BODY_BYTES, True

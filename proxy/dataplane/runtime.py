@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from proxy.compare.reads import ReadTemplate
 from proxy.core.coverage import fixed_endpoint
 from proxy.core.deadline import fallback_reserve
 from proxy.core.drills import drills_of
@@ -17,6 +18,7 @@ from proxy.core.snapshot import NO_ROUTE_ID
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.config.comparing import ReadAfterWrite
     from proxy.config.model import Settings
     from proxy.core.drills import Drills
     from proxy.core.snapshot import RoutePlan, Snapshot
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class RouteRuntime:
     """A route (or what no route names) with its figures and its ways to both sides."""
 
-    __slots__ = ("candidate", "drills", "endpoint", "legacy", "may_retry", "reserve", "stats")
+    __slots__ = ("candidate", "drills", "endpoint", "legacy", "may_retry", "reads", "reserve", "stats")
 
     def __init__(
         self, route_id: str, plan: RoutePlan | None, settings: Settings, upstreams: Upstreams, stats: RouteStats
@@ -43,6 +45,11 @@ class RouteRuntime:
             compared = bool(plan.shadow_methods) or plan.reads_back
             self.candidate = upstreams.way(route_id, plan.candidate, settings, shadows=compared)
             self.drills = drills_of(plan.route, settings)
+        self.reads: list[tuple[float, ReadTemplate]] = []
+        """What is read after a write, the soonest first: seconds after legacy's answer, and what."""
+        if plan is not None and plan.reads_back:
+            reads, path = plan.route.shadow.reads, plan.route.match.path
+            self.reads = [(read.delay, ReadTemplate(read.path, path)) for read in sorted(reads, key=_delay)]
         self.reserve = 0.0
         """Seconds of a request's deadline that the candidate must leave for a fallback."""
         if self.candidate is not None:
@@ -51,6 +58,10 @@ class RouteRuntime:
             self.reserve = fallback_reserve(total, clocks.connect, clocks.first_byte)
         ways = (self.legacy, self.candidate)
         self.may_retry = any(way is not None and way.policy is not None for way in ways)
+
+
+def _delay(read: ReadAfterWrite) -> float:
+    return read.delay
 
 
 class Runtime:

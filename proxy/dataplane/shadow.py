@@ -109,9 +109,10 @@ class Pairing(Asking):
         if not self._hold(mine.piece(piece)):
             self.drop("memory")
         elif mine.truncated and not mine.given_up:
-            self._hold(self.shadow.shorten())
+            self.shorten()
             if self.shadow_failure or mine.size > self._plan.route.shadow.max_stream:
-                self._hold(mine.give_up() + self.shadow.give_up())
+                self._hold(mine.give_up())
+                self.give_up()
 
     def answered(self, failure: FailureKind | None, now: float) -> None:
         """The client's answer is over since ``now`` (monotonic seconds)."""

@@ -100,6 +100,7 @@ class Worker:
         self.id_prefix = b"%016x" % random.getrandbits(64)
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
+        self.waiting = 0  # writes that wait for the time of their reads
         self.followed = 0  # bytes of long answers that shadows have read since the last sweep
         self.lag = 0.0  # seconds, of the last sweep
         self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
