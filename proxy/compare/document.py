@@ -88,21 +88,22 @@ def parse_json(body: bytes, budget: Budget, *, guarded: bool) -> Any:
             return orjson.loads(body)  # has a depth limit of its own
         except orjson.JSONDecodeError:
             pass  # it also refuses numbers that are only too large for it, and does not say so
-    if body.count(b"[") + body.count(b"{") > budget.depth and _depth(body) > budget.depth:
+    if body.count(b"[") + body.count(b"{") > budget.depth and _deeper(body, budget.depth):
         raise Incomparable("too-deep")
     return _parse_guarded(body)
 
 
-def _depth(body: bytes) -> int:
-    """How deep the brackets outside strings nest; also of what is not JSON. Linear."""
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRING.sub(b"", body)):
-        if bracket in b"[{":
+def _deeper(body: bytes, limit: int) -> bool:
+    """Whether the brackets outside strings nest deeper than ``limit``; also of what is not JSON. Linear."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(_STRING.sub(b"", body)):
+        if bracket[0] in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > limit:
+                return True
         else:
             depth -= 1
-    return deepest
+    return False
 
 
 def _parse_guarded(body: bytes) -> Any:
