@@ -20,11 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.bench import cases, install, peers, runner, table
+from tests.bench import bench_compare, cases, install, peers, runner, table
 
 MICRO = {
     "bench_routing": ("one match among 1,000 mixed routes, in µs", cases.Bar(5.0, at_least=False)),
-    "bench_compare": ("comparing one pair", None),
+    "bench_compare": ("comparing", bench_compare.BARS),
     "bench_resilience": ("breaker, bulkhead and retry budget of one request, in µs", cases.Bar(1.0, at_least=False)),
 }
 """Modules beside this one with ``measure()``: it returns one figure, or a mapping from what was measured to figures."""

@@ -58,13 +58,14 @@ def render(results: runner.Results, chosen: list[cases.Case], targets: list[str]
     return _markdown(lines)
 
 
-def micro(title: str, figures: Mapping[str, Any], bar: cases.Bar | None) -> str:
-    """The figures of a small benchmark; the bar, if there is one, is for each of them."""
+def micro(title: str, figures: Mapping[str, Any], bars: cases.Bar | Mapping[str, cases.Bar] | None) -> str:
+    """The figures of a small benchmark; one bar is for each of them, a mapping for those that it names."""
     lines = []
     for name, value in figures.items():
         text = str(value)
         if isinstance(value, float):
             text = f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+        bar = bars.get(name) if isinstance(bars, Mapping) else bars
         if bar is not None:
             text += f" (bar {bar}: {'met' if bar.met(value) else '**not met**'})"
         lines.append(f"- {title}{', ' if name else ''}{name}: {text}")
