@@ -11,7 +11,7 @@ from bisect import bisect_left
 from secrets import token_bytes
 from time import monotonic
 
-from proxy.compare.explain import explain
+from proxy.compare.explain import BUSY, explain
 from proxy.compare.fingerprint import fingerprint
 from proxy.compare.noise import look
 from proxy.compare.record import record
@@ -179,7 +179,7 @@ class Judge:
         if not chosen:
             return
         made = record(pair, result, self._budget, self._redactor)
-        made["deepdiff"] = explain(made["legacy"]["body"], made["candidate"]["body"]) if leisure else ""
+        made["deepdiff"] = explain(made["legacy"]["body"], made["candidate"]["body"]) if leisure else BUSY
         for item, key in zip(made["differences"], keys, strict=True):
             item["fingerprint"] = key
         for key in chosen[:MAX_RECORDED]:
