@@ -59,7 +59,7 @@ def compile_rename(source: str, target: str) -> Rename:
 
 
 def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
+    return {0: "nowhere", 1: "once"}.get(number, f"{number} times")
 
 
 def translate(document: Any, renames: tuple[Rename, ...], maps: State) -> Any:

@@ -10,9 +10,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from proxy.compare.paths import parse_path
 from proxy.compare.reads import ReadTemplate
 from proxy.config.combinations import contradictions
+from proxy.config.compare_lint import compare_faults
 from proxy.config.model import Route, Settings
 from proxy.config.positions import Loc, Node, locate
 from proxy.config.wording import did_you_mean
@@ -38,7 +38,7 @@ def lint(settings: Settings, root: Node, indexes: list[int]) -> list[Fault]:
     linter.duplicates()
     linter.ties(rules)
     linter.unreachable(rules)
-    return [*linter.faults, *contradictions(settings, root)]
+    return [*linter.faults, *contradictions(settings, root), *compare_faults(settings, root, indexes)]
 
 
 def is_loopback(address: str) -> bool:
@@ -98,7 +98,6 @@ class _Linter:
         if route.stage == "retired" and route.kill_switch:
             what = f"route {route.id!r} is retired, so its kill switch has no legacy to turn to"
             self.fault((*here, "kill_switch"), what, "set its stage back to live first")
-        self._json_paths(route, (*here, "compare"))
         for number, read in enumerate(route.shadow.reads):
             self._read(read.path, route, (*here, "shadow", "reads", number, "path"))
         self._drills(route, (*here, "faults"))
@@ -117,18 +116,6 @@ class _Linter:
                 if name not in self.cohorts:
                     what = f"faults of route {route.id!r}: there is no cohort {name!r}"
                     self.fault((*here, number, "cohorts", place), what, did_you_mean(name, self.cohorts))
-
-    def _json_paths(self, route: Route, here: Loc) -> None:
-        compare = route.compare
-        places: list[tuple[Loc, str]] = [((*here, "ignore", n), text) for n, text in enumerate(compare.ignore)]
-        places += [((*here, "unordered", text), text) for text in compare.unordered]
-        places += [((*here, "tolerance", text), text) for text in compare.tolerance]
-        for loc, text in places:
-            self._parses(lambda text=text: parse_path(text), loc, f"compare.{loc[3]} of route {route.id!r}", key=True)  # type: ignore[misc] # mypy cannot infer a lambda with a default
-        for text, tolerance in compare.tolerance.items():
-            if not isinstance(tolerance, str) and not tolerance >= 0:
-                what = f"compare.tolerance of route {route.id!r}: a tolerance may not be negative"
-                self.fault((*here, "tolerance", text), what)
 
     def _read(self, path: str, route: Route, loc: Loc) -> None:
         what = f"shadow.reads of route {route.id!r}"
