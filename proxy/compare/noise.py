@@ -8,12 +8,14 @@ The rule and its defaults are those that Diffy made known: more than 20 % relati
 
 from __future__ import annotations
 
-import re
 from typing import Literal, NamedTuple
 
-from proxy.config.comparing import Noise
+import orjson
 
-Look = Literal["timestamp", "uuid", "number", "url-without-host", "opaque", "other"]
+from proxy.compare.matchers import Matcher, compare
+from proxy.config.comparing import MatcherName, Noise
+
+Look = MatcherName | Literal["other"]
 
 
 class Rates(NamedTuple):
@@ -38,7 +40,7 @@ class Rates(NamedTuple):
 
 def decayed(weight: float, age: float, half_life: float) -> float:
     """What a weight is worth after ``age`` seconds; ages below 0 change nothing."""
-    return weight * 0.5 ** (max(0.0, age) / half_life)
+    return float(weight * 0.5 ** (max(0.0, age) / half_life))
 
 
 def is_noise(rates: Rates, rule: Noise) -> bool:
@@ -50,29 +52,24 @@ def is_noise(rates: Rates, rule: Noise) -> bool:
     return not (more / (raw + noise) > rule.relative and more > rule.absolute)
 
 
-_TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?\s?(Z|[+-]\d\d:?\d\d)?"  # RFC 3339, and what is near it
-    r"|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"  # RFC 9110 section 5.6.7
-)
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,4})?")
-_URL = re.compile(r"https?://[^\s/\"]+[^\s\"]*")
-_OPAQUE = re.compile(r"(?=[^\s]*\d)[A-Za-z0-9_+/=.:-]{12,}")
-
-
-def look(shown: str) -> Look:
-    """What a shown value (JSON, or the text of a header) looks like, as a matcher's name; ``other`` has none."""
-    if shown.startswith("«masked"):
-        return "opaque"
-    if _NUMBER.fullmatch(shown):
-        return "number"
-    text = shown[1:-1] if len(shown) > 1 and shown[0] == shown[-1] == '"' else shown
-    for name, pattern in _LOOKS:
-        if pattern.fullmatch(text):
+def look(legacy: str, again: str) -> Look:
+    """The matcher that would have called two values of legacy's equal, as shown (JSON, or the text of a header);
+    ``other``: none would."""
+    if legacy.startswith(MASKED) or again.startswith(MASKED):
+        return "opaque" if legacy.startswith(MASKED) and again.startswith(MASKED) else "other"
+    one, two = _value(legacy), _value(again)
+    for name in _LOOKS:
+        if compare(Matcher(name), one, two) == "equal":
             return name
     return "other"
 
 
-_LOOKS: tuple[tuple[Look, re.Pattern[str]], ...] = (
-    ("timestamp", _TIMESTAMP), ("uuid", _UUID), ("url-without-host", _URL), ("opaque", _OPAQUE),
-)  # fmt: skip
+def _value(shown: str) -> object:
+    try:
+        return orjson.loads(shown)
+    except orjson.JSONDecodeError:
+        return shown
+
+
+MASKED = "«masked"
+_LOOKS: tuple[MatcherName, ...] = ("timestamp", "uuid", "number", "url-without-host", "opaque")

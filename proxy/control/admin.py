@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web, web_response
 
-from proxy.control import coverage, diffs, evidence, recorded, replay, views
+from proxy.control import coverage, diffs, evidence, recorded, replay, suggestions, views
 from proxy.control.addresses import join, split
 from proxy.control.guard import ACTOR, finish, make_guard
 from proxy.control.operations import WINDOW_HOURS, Change, Operations, RefusedError
@@ -81,6 +81,8 @@ class Admin:
                 web.get("/api/diffs", self._diffs),
                 web.get("/api/diffs/{id}", self._diff),
                 web.get("/api/report", self._report),
+                web.get("/api/routes/{id}/suggestions", self._suggestions),
+                web.post("/api/diffs/{id}/{action:accept|unaccept|fixed|assign|comment}", self._say),
                 web.post("/api/reload", self._reload),
                 web.post("/api/routes/{id}/stage", self._stage),
                 web.post("/api/routes/{id}/rollback", self._rollback),
@@ -148,11 +150,15 @@ class Admin:
         route = request.query.get("route")
         if route is not None:
             self._operations.route(route)
-        found = await diffs.findings(self._operations, route)
+        found = await diffs.findings(self._operations, route, state=request.query.get("state", "all"))
         return web.json_response({"diffs": msgspec.to_builtins(found)})
 
     async def _diff(self, request: web.Request) -> web.Response:
         return web.json_response(await diffs.sample(self._operations, request.match_info["id"]))
+
+    async def _suggestions(self, request: web.Request) -> web.Response:
+        route = self._operations.route(request.match_info["id"])
+        return web.json_response(await suggestions.of_route(self._operations, route.id))
 
     async def _report(self, request: web.Request) -> web.Response:
         form = request.query.get("format", "json")
@@ -195,6 +201,24 @@ class Admin:
             _expected(request),
         )
         return self._changed(done)
+
+    async def _say(self, request: web.Request) -> web.Response:
+        operations, actor, fingerprint = self._operations, request[ACTOR], request.match_info["id"]
+        action = request.match_info["action"]
+        if action == "assign":
+            body = await _body(request, {"who": str})
+            done = await diffs.assign(operations, fingerprint, body.get("who", ""), actor)
+        elif action == "comment":
+            body = await _body(request, {"text": str})
+            done = await diffs.comment(operations, fingerprint, body.get("text", ""), actor)
+        elif action == "accept":
+            body = await _body(request, {"reason": str, "until": str})
+            done = await diffs.accept(operations, fingerprint, body.get("reason", ""), body.get("until"), actor)
+        else:
+            body = await _body(request, {"reason": str})
+            said = diffs.unaccept if action == "unaccept" else diffs.fixed
+            done = await said(operations, fingerprint, body.get("reason", ""), actor)
+        return web.json_response(msgspec.to_builtins(done))
 
     async def _rollback(self, request: web.Request) -> web.Response:
         body = await _body(request, {"reason": str})

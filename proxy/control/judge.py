@@ -81,6 +81,8 @@ class Judge:
             return Result("matched")
         rules = self._rules.get(pair.route, self._default)
         try:
+            if pair.purpose == "self":
+                rules = rules.within_legacy
             result = compare_pair(pair, rules, self._budget, monotonic, self._redactor)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a verdict, and no pair may end the process
             logs.log_line("error", "compare-fault", route=pair.route, error=type(error).__name__)
@@ -143,7 +145,7 @@ class Judge:
             pair.route,
             [
                 Sighting(key, pair.route, found.kind, found.path, self_seen=1,
-                         looks=frozenset((look(found.legacy), look(found.candidate))))
+                         looks=frozenset((look(found.legacy, found.candidate),)))
                 for key, found in zip(keys, result.differences, strict=True)
             ],
         )  # fmt: skip

@@ -18,6 +18,8 @@ from proxy.control.children import Children
 from proxy.control.configuration import Configuration
 from proxy.control.endpoints import Roster
 from proxy.control.figures import Figures
+from proxy.control.inbox import SETTLE_SECONDS as JUDGED_SECONDS
+from proxy.control.inbox import Inbox
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.core.stages import effective, refusal
 from proxy.errors import BanyanError, ConfigError
@@ -62,10 +64,12 @@ class Operations:
         self.children = children
         self.figures = figures
         self.roster = Roster(children.tell)
+        self.inbox = Inbox(ledger, lambda: configuration.settings, children.expect)
         self.overrides: dict[str, Override] = {}
         self.versions: dict[str, int] = {}
         self.draining = False
         self._saving = asyncio.Lock()
+        self._saved_at = time.time()
         self.started_at = time.time()
         self.listen: Sequence[str] = ()
         self.admin = ""
@@ -126,6 +130,7 @@ class Operations:
         overrides = await self.ledger.call(self.ledger.events.overrides)
         self.overrides = {override.route: override for override in overrides}
         self.versions = await self.ledger.call(self.ledger.events.versions)
+        await self.inbox.judged_by(self.configuration.settings, "start", 0.0)
 
     async def set_stage(
         self, route_id: str, stage: str, percent: int | None, reason: str, actor: str, expected: int | None
@@ -212,6 +217,7 @@ class Operations:
                 await self.roster.prepare(upstreams)
                 self.children.publish(self.snapshot())
                 self.roster.prune(upstreams)
+                await self.inbox.judged_by(self.configuration.settings, actor, JUDGED_SECONDS)
             generation = self.configuration.generation
         faults = self.configuration.faults
         if isinstance(outcome, ConfigError):
@@ -266,14 +272,16 @@ class Operations:
             await self._save_what_is_new()
 
     async def _save_what_is_new(self) -> None:
+        now = time.time()
         deltas, mark = self.figures.unsaved()
-        if not deltas:
-            return
-        try:
-            await self.ledger.save(time.time(), deltas)
-        except StoreLostError:
-            return
-        self.figures.saved(mark)
+        if deltas:
+            try:
+                # What workers said a moment after the last save may be two seconds older than that.
+                await self.ledger.save(now, deltas, self._saved_at - 2.0, self.inbox.half_lives())
+            except StoreLostError:
+                return
+            self.figures.saved(mark)
+        self._saved_at = now
 
     async def _prune(self) -> None:
         before = time.time() - self.configuration.settings.retention.age

@@ -99,6 +99,7 @@ class _Supervisor:
                 spawn(operations.watch(), "watch files"),
                 spawn(operations.keep_figures(), "keep figures"),
                 spawn(breakers.keep(), "keep breaker events"),
+                spawn(operations.inbox.keep(), "keep the inbox"),
             ]
             asyncio.get_running_loop().add_signal_handler(
                 signal.SIGHUP, lambda: spawn(operations.reload("SIGHUP"), "reload")

@@ -176,6 +176,15 @@ class DiffLog:
         ).fetchone()
         return str(row[0]) if row else None
 
+    def samples_of(self, route: str, limit: int) -> list[str]:
+        """The ids of the newest recorded pairs of a route."""
+        rows = self._db.execute(
+            "SELECT s.id FROM samples s JOIN fingerprints f ON f.fingerprint = s.fingerprint WHERE f.route = ?"
+            " ORDER BY s.at DESC, s.rowid DESC LIMIT ?",
+            (route, limit),
+        )
+        return [row[0] for row in rows]
+
     def sample(self, sample_id: str) -> dict[str, Any] | None:
         """One recorded pair with ``side_by_side`` lines of both bodies; None if there is none of that id."""
         row = self._db.execute(

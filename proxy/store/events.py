@@ -1,11 +1,13 @@
-"""The append-only record of what operators did: who, when, what, why; and of what breakers did.
+"""The append-only record of what operators did: who, when, what, why; and of what breakers and differences did.
 
 Law: what operators did is only ever added. The overrides that hold are a fold over it, so the record and the state
 cannot disagree. Each route has its own version, which each change raises by one; a change that names another version
 than the present one is refused and leaves nothing behind.
 
 What breakers did is no change of a route: it has no version, the fold does not see it, and of it only the newest
-``MAX_BREAKER_EVENTS`` are kept. So a breaker that flaps for a night costs neither the disk nor anybody's decision.
+``MAX_BREAKER_EVENTS`` are kept. So a breaker that flaps for a night costs neither the disk nor anybody's decision. What
+is said of differences is none either: a difference has no version, and its state is a fold of its own (compare.inbox).
+Of what Banyan itself says of one difference only the newest ``MAX_OWN_MARKS`` are kept; what people say stays.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from proxy.compare.inbox import ACTIONS, Action, Mark
 from proxy.messages import BreakerEvent, Override
 from proxy.store.transaction import transaction
 
@@ -32,6 +35,8 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_by_route ON events (route, id);
 CREATE INDEX IF NOT EXISTS events_of_breakers ON events (id) WHERE action = 'breaker';
+CREATE INDEX IF NOT EXISTS events_of_diffs ON events (json_extract(after, '$.fingerprint'), id)
+    WHERE json_extract(after, '$.fingerprint') IS NOT NULL;
 """
 
 CHANGES = ("stage", "rollback", "follow-file")
@@ -40,6 +45,9 @@ BREAKER = "breaker"
 """The action of a breaker's event; ``before`` and ``after`` have its ``state``, ``after`` whose it is."""
 MAX_BREAKER_EVENTS = 1000
 MAX_WHY = 500
+OWN_MARKS = ("auto-fixed", "regressed")
+"""What Banyan itself says of a difference."""
+MAX_OWN_MARKS = 20
 
 KINDS = ("change", "breaker")
 """What operators did, reloads too; and what breakers did."""
@@ -145,6 +153,46 @@ class EventLog:
                 (MAX_BREAKER_EVENTS,),
             )
 
+    def append_mark(self, route: str, fingerprint: str, mark: Mark, before: str) -> int:
+        """Add what was said of a difference that was in the state ``before``; its id. Raises sqlite3.Error."""
+        after: dict[str, Any] = {"fingerprint": fingerprint}
+        if mark.until:
+            after["until"] = mark.until
+        if mark.who:
+            after["who"] = mark.who
+        with transaction(self._db):
+            event = self.append(
+                at=mark.at, actor=mark.actor, action=mark.action, route=route, before={"state": before}, after=after,
+                reason=mark.text,
+            )  # fmt: skip
+            if mark.action in OWN_MARKS:
+                self._db.execute(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events"
+                    " WHERE json_extract(after, '$.fingerprint') = ? AND action IN (?, ?)"
+                    " ORDER BY id DESC LIMIT -1 OFFSET ?)",
+                    (fingerprint, *OWN_MARKS, MAX_OWN_MARKS),
+                )
+        return event.id
+
+    def marks(self, after: int = 0) -> list[tuple[int, str, str, Mark]]:
+        """What was said of differences since event ``after``, oldest first: (id, route, fingerprint, mark)."""
+        rows = self._db.execute(
+            "SELECT id, at, actor, action, route, after, reason FROM events"
+            " WHERE json_extract(after, '$.fingerprint') IS NOT NULL AND id > ? ORDER BY id",
+            (after,),
+        )
+        return [(number, route, *_mark(at, actor, action, said, reason)) for
+                number, at, actor, action, route, said, reason in rows if action in ACTIONS]  # fmt: skip
+
+    def history(self, fingerprint: str) -> list[Mark]:
+        """What was said of one difference, oldest first."""
+        rows = self._db.execute(
+            "SELECT at, actor, action, after, reason FROM events"
+            " WHERE json_extract(after, '$.fingerprint') = ? ORDER BY id",
+            (fingerprint,),
+        )
+        return [_mark(*row)[1] for row in rows if row[2] in ACTIONS]
+
     def recent(self, limit: int, route: str | None = None, kind: str | None = None) -> list[Event]:
         """The newest events first, of one route or of all, of one of KINDS or of both."""
         conditions: list[str] = []
@@ -162,3 +210,8 @@ class EventLog:
     def _version(self, route: str) -> int:
         row = self._db.execute("SELECT max(version) FROM events WHERE route = ?", (route,)).fetchone()
         return int(row[0] or 0)
+
+
+def _mark(at: float, actor: str, action: Action, after: str, reason: str) -> tuple[str, Mark]:
+    said = json.loads(after)
+    return said["fingerprint"], Mark(action, at, actor, reason, said.get("until", 0.0), said.get("who", ""))

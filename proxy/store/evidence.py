@@ -11,8 +11,9 @@ buckets of an hour when they are an hour old, and are deleted at the end of the 
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -33,6 +34,11 @@ CREATE TABLE IF NOT EXISTS evidence (
     PRIMARY KEY (route, start, grouped)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS evidence_by_start ON evidence (start);
+CREATE TABLE IF NOT EXISTS judged_by (
+    route TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    since REAL NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 BUCKET_SECONDS = 10
@@ -80,6 +86,20 @@ class PairCounts(NamedTuple):
     def compared(self) -> int:
         """Pairs that were compared to the end."""
         return self.equal + sum(count for _, count in self.groups)
+
+
+class Course(NamedTuple):
+    """How comparing went on a route. ``starts`` of buckets, ascending, and the pairs up to the end of each;
+    ``seen``: fingerprint -> pairs that showed it."""
+
+    starts: list[int]
+    totals: list[int]
+    seen: dict[str, int]
+
+    def compared(self, since: float, until: float) -> int:
+        """Pairs in buckets that begin at or after ``since`` and not after ``until``."""
+        first, last = bisect_left(self.starts, since), bisect_right(self.starts, until)
+        return (self.totals[last - 1] if last else 0) - (self.totals[first - 1] if first else 0) if last > first else 0
 
 
 def _pair_counts(rows: Iterable[tuple[int, str | None, int]]) -> PairCounts:
@@ -150,6 +170,46 @@ class EvidenceLog:
             (route, since),
         )
         return {hour: _pair_counts(row[1:] for row in of) for hour, of in groupby(rows, key=itemgetter(0))}
+
+    def judged_by(self, digests: Mapping[str, str], since: float) -> list[str]:
+        """Say what routes are judged by from ``since`` on (seconds since the epoch): route -> digest of its rules and
+        candidate. Which routes were judged by something else before; the first word on a route changes nothing."""
+        changed = []
+        with transaction(self._db):
+            known = dict(self._db.execute("SELECT route, digest FROM judged_by"))
+            for route, digest in digests.items():
+                if route not in known:
+                    self._db.execute("INSERT INTO judged_by VALUES (?, ?, 0)", (route, digest))
+                elif known[route] != digest:
+                    self._db.execute(
+                        "UPDATE judged_by SET digest = ?, since = ? WHERE route = ?", (digest, since, route)
+                    )
+                    changed.append(route)
+        return changed
+
+    def judged_since(self, route: str) -> float:
+        """Since when a route is judged as it is now, in seconds since the epoch; 0 if it never was otherwise."""
+        row = self._db.execute("SELECT since FROM judged_by WHERE route = ?", (route,)).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def course(self, route: str) -> Course:
+        """All pairs of a route that were compared to the end, by time and by fingerprint."""
+        compared: dict[int, int] = {}
+        groups: dict[int, int] = {}
+        rows = self._db.execute(
+            "SELECT start, grouped, count FROM evidence WHERE route = ? AND grouped <> ? ORDER BY start",
+            (route, _FIXED[INCOMPARABLE]),
+        )
+        for start, grouped, count in rows:
+            compared[start] = compared.get(start, 0) + count
+            groups[grouped] = groups.get(grouped, 0) + count
+        seen: dict[str, int] = {}
+        for grouped, fingerprints in self._db.execute(
+            "SELECT id, fingerprints FROM evidence_groups WHERE route = ?", (route,)
+        ):
+            for fingerprint in fingerprints.split(","):
+                seen[fingerprint] = seen.get(fingerprint, 0) + groups.get(grouped, 0)
+        return Course(list(compared), list(accumulate(compared.values())), seen)
 
     def groups(self) -> dict[str, set[str]]:
         """route -> the groups that are kept apart."""
