@@ -28,6 +28,7 @@ REASONS = (
     "ratio",  # a compressed body that swells like a bomb
     "decode-error",  # a content coding that is broken
     "invalid-json",  # both sides say JSON and neither is
+    "entity-declarations",  # an XML document that declares entities or has a DTD of its own
     "duplicate-keys",  # one object, one key, two values: which one counts is anybody's guess
     "too-deep",
     "too-many-nodes",

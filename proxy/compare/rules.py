@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from proxy.compare.contract import Rename, compile_rename, translate
-from proxy.compare.matchers import compile_matcher
+from proxy.compare.matchers import OPAQUE, compile_matcher
 from proxy.compare.paths import Step, parse_path
 from proxy.compare.states import Mode, Rule, State, Tolerance, start
 from proxy.config.comparing import Compare
@@ -68,6 +68,12 @@ class CompareRules:
     def within_legacy(self) -> CompareRules:
         """The same rules for comparing legacy with itself: each side is legacy's, and neither may say more."""
         return replace(self, mode="exact", both_legacy=True)
+
+    @cached_property
+    def for_pages(self) -> CompareRules:
+        """The same rules for HTML: nonces and CSRF tokens are new in each answer."""
+        tokens = tuple(Rule("match", parse_path(path), matcher=OPAQUE) for path in ("$..@nonce", "$..#token"))
+        return replace(self, rules=(*tokens, *self.rules))
 
     @cached_property
     def _map_start(self) -> State:

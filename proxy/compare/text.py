@@ -1,29 +1,19 @@
-"""What is not JSON: lines of text, fields of forms, bytes.
+"""What has no structure: lines of text, and bytes.
 
-Law: linear in the size of the bodies, and unequal bodies always yield at least one difference.
+Law: linear in the size of the bodies, and unequal bodies always yield exactly one difference.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from urllib.parse import unquote_plus
 
-from proxy.compare.paths import member
+from proxy.compare.images import dimensions
 from proxy.compare.redact import Redactor, cut
-from proxy.compare.result import Kind
-from proxy.compare.secret_names import Secret
 from proxy.compare.walk import ABSENT, Walk
 
-MAX_FIELDS = 2000
-_TEXT = frozenset(
-    {"application/javascript", "application/xml", "application/x-ndjson", "application/yaml", "application/graphql"}
-)
-
-
-def is_text(media: str) -> bool:
-    """Whether a media type is text that is compared by lines."""
-    return media.startswith("text/") or media in _TEXT or media.endswith("+xml")
+_CONTEXT = 200
+_OPEN_DIGEST_FROM = 4096
+"""Bytes from which on a digest is shown that is not keyed: that of a short body would tell its content."""
 
 
 def compare_lines(walk: Walk, legacy: str, candidate: str) -> None:
@@ -39,9 +29,6 @@ def compare_lines(walk: Walk, legacy: str, candidate: str) -> None:
     )
 
 
-_CONTEXT = 200
-
-
 def _shown(lines: list[str], start: int, end: int, redactor: Redactor) -> str:
     """Line ``start``, redacted together with its surroundings: what makes it secret may stand lines above."""
     if start >= end:
@@ -52,49 +39,28 @@ def _shown(lines: list[str], start: int, end: int, redactor: Redactor) -> str:
     redacted = redactor.by_shape("\n".join(around)).split("\n")
     if len(redacted) != len(around):  # a secret of several lines; which of them is ours cannot be told
         return f"line {start + 1}: «masked text»{more}"
-    return f"line {start + 1}: {cut(redacted[start - first].strip())}{more}"
+    return f"line {start + 1}: {cut(_visible(redacted[start - first]).strip(' '))}{more}"
 
 
-def compare_forms(walk: Walk, legacy: str, candidate: str) -> None:
-    """``application/x-www-form-urlencoded``: the values of each field in order, the order of fields aside."""
-    a, b = _fields(legacy), _fields(candidate)
-    if a == b and legacy != candidate:
-        return  # the same fields, otherwise encoded or in another order
-    for name in dict.fromkeys((*a, *b)):
-        mine, yours = a.get(name), b.get(name)
-        if mine == yours:
-            continue
-        secret = walk.redactor.is_secret(name)
-        kind: Kind = "missing" if yours is None else "extra" if mine is None else "value"
-        walk.report(
-            kind, member("form", name), _field(mine, secret, walk.redactor), _field(yours, secret, walk.redactor)
-        )
-
-
-def _fields(text: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in text.split("&", MAX_FIELDS):
-        name, _, value = part.partition("=")
-        # Bytes that are no UTF-8 stay told apart.
-        name, value = (unquote_plus(half, errors="surrogateescape") for half in (name, value))
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def _field(values: list[str] | None, secret: Secret, redactor: Redactor) -> Callable[[], str]:
-    def show() -> str:
-        if values is None:
-            return ABSENT
-        text = ", ".join(redactor.text(value, secret) for value in values)
-        return cut(text.encode("utf-8", "replace").decode())
-
-    return show
+def _visible(line: str) -> str:
+    """Characters without a shape are written out: it may be they that differ."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line.encode("utf-8", "replace").decode())
 
 
 def compare_bytes(walk: Walk, legacy: bytes, candidate: bytes) -> None:
-    """Anything else: length and digest."""
-    walk.report("digest", "body", lambda: _digest(legacy), lambda: _digest(candidate))
+    """Anything else: length and digest; of pictures format and size in pixels, too."""
+    walk.report(
+        "digest", "body", lambda: _described(legacy, walk.redactor), lambda: _described(candidate, walk.redactor)
+    )
 
 
-def _digest(body: bytes) -> str:
-    return f"{len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()[:16]}…"
+def _described(body: bytes, redactor: Redactor) -> str:
+    picture = dimensions(body)
+    shown = [f"{picture[0]} {picture[1]} x {picture[2]}"] if picture else []
+    shown.append(f"{len(body)} bytes")
+    digest = redactor.digest(body)
+    if digest:
+        shown.append(digest)
+    elif len(body) >= _OPEN_DIGEST_FROM:
+        shown.append(f"sha256 {hashlib.sha256(body).hexdigest()[:16]}…")
+    return ", ".join(shown)

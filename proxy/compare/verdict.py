@@ -1,10 +1,11 @@
 """The verdict of one pair.
 
 Law: every pair gets exactly one verdict, whatever its bytes are. ``matched`` and ``ignored`` are only said of what was
-compared to the end; a limit that was met, or a body that cannot be read, is ``incomparable``.
+compared to the end; a limit that was met, or a body that cannot be read, is ``incomparable``. What was found before
+such an end is true all the same.
 
 In this order: a side that failed; status; headers; and, if both statuses are of one class, the bodies as their media
-type says.
+type says. The worst difference comes first.
 """
 
 from __future__ import annotations
@@ -12,16 +13,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from proxy.compare import text
-from proxy.compare.decode import content_type, decode_body, header_values, to_text
-from proxy.compare.document import NotJsonError, canonical, has_duplicate_keys, parse_pair
-from proxy.compare.redact import PLAIN, Redactor, cut
-from proxy.compare.result import Budget, Incomparable, Result
+from proxy.compare import charsets, text
+from proxy.compare.decode import codings, decode_body
+from proxy.compare.document import canonical
+from proxy.compare.headers import compare_heads, outcome_of
+from proxy.compare.long import compare_long
+from proxy.compare.media import reader_of
+from proxy.compare.readers import Content, Documents, UnreadableError, content, read_pair
+from proxy.compare.redact import PLAIN, Redactor
+from proxy.compare.result import WEIGHTS, Budget, Difference, Incomparable, Kind, Result
 from proxy.compare.rules import CompareRules
 from proxy.compare.walk import ABSENT, Walk
+from proxy.errors import CONSEQUENCES, Party
 from proxy.messages import Answer, Pair
 
 Family = Literal["json", "text", "form", "bytes"]
+
+_TIMEOUTS = frozenset(
+    kind.value
+    for kind, consequence in CONSEQUENCES.items()
+    if consequence.party is Party.UPSTREAM and kind.value.endswith("timeout")
+)
+_BODILESS = frozenset({204, 205, 304})
+"""Statuses of answers without content (RFC 9110 section 6.4.1, 15.3.6)."""
 
 
 def compare_pair(
@@ -29,145 +43,153 @@ def compare_pair(
 ) -> Result:
     """Compare the two answers of ``pair``. ``now`` gives seconds; it bounds the walk."""
     legacy, candidate = pair.legacy, pair.candidate
-    walk = Walk(budget, now, redactor)
+    head = Walk(budget, now, redactor)
     if legacy.failure and candidate.failure:
         return Result("incomparable", "both-failed")
     if legacy.failure or candidate.failure:
-        walk.report("error", "error", lambda: _outcome(legacy), lambda: _outcome(candidate))
-        return Result("mismatched", "", walk.differences())
-    if legacy.status != candidate.status:
-        walk.report("status", "status", lambda: str(legacy.status), lambda: str(candidate.status))
-    for name in rules.headers:
-        _header(walk, name, legacy, candidate)
-    ignored = False
-    if legacy.status // 100 == candidate.status // 100:
+        kind: Kind = "timeout" if (legacy.failure or candidate.failure) in _TIMEOUTS else "error"
+        head.report(kind, "error", lambda: outcome_of(legacy), lambda: outcome_of(candidate))
+        return Result("mismatched", "", head.differences())
+    ignored = compare_heads(head, pair, rules)
+    found, more = head.differences(), head.more
+    if legacy.status // 100 == candidate.status // 100 and not _bodiless(pair):
         try:
-            ignored = _bodies(walk, legacy, candidate, rules, budget, now)
+            body, ignored_there = _bodies(legacy, candidate, rules, budget, now, redactor)
         except Incomparable as end:
-            # What was found before the body is true whatever the body holds; what was found in half a body is not.
-            sure = tuple(found for found in walk.differences() if found.kind in ("status", "header"))
-            return Result("mismatched", "", sure) if sure else Result("incomparable", end.reason)
-    if walk.found:
-        return Result("mismatched", "", walk.differences(), walk.more)
+            # What was found in the head is true whatever the body holds; what was found in half a body is not.
+            return Result("mismatched", "", _by_weight(found), more) if found else Result("incomparable", end.reason)
+        ignored |= ignored_there
+        found += body.differences()
+        more += body.more
+    if found or more:
+        return Result("mismatched", "", _by_weight(found), more)
     return Result("ignored" if ignored else "matched")
 
 
-def _outcome(answer: Answer) -> str:
-    return answer.failure or f"status {answer.status}"
+def _by_weight(found: tuple[Difference, ...]) -> tuple[Difference, ...]:
+    return tuple(sorted(found, key=lambda difference: -WEIGHTS[difference.kind])) if len(found) > 1 else found
 
 
-def _header(walk: Walk, name: str, legacy: Answer, candidate: Answer) -> None:
-    raw = name.encode("latin-1", "replace")
-    a, b = header_values(legacy.fields, raw), header_values(candidate.fields, raw)
-    if a != b and (name != "content-type" or [_spelling(v) for v in a] != [_spelling(v) for v in b]):
-        walk.report(
-            "header",
-            f"header:{name}",
-            lambda: _shown_header(name, a, walk.redactor),
-            lambda: _shown_header(name, b, walk.redactor),
-        )
-
-
-def _spelling(value: bytes) -> bytes:
-    """A media type without what makes no difference: case, spaces and quotes (RFC 9110 section 8.3.1)."""
-    return value.lower().replace(b" ", b"").replace(b'"', b"")
-
-
-def _shown_header(name: str, values: list[bytes], redactor: Redactor) -> str:
-    if not values:
-        return ABSENT
-    texts = [value.decode("utf-8", "replace") for value in values]
-    return cut(
-        ", ".join(redactor.mask(value) if redactor.is_secret(name) else redactor.by_shape(value) for value in texts)
-    )
+def _bodiless(pair: Pair) -> bool:
+    return pair.method == "HEAD" or (pair.legacy.status in _BODILESS and pair.candidate.status in _BODILESS)
 
 
 def _bodies(
-    walk: Walk, legacy: Answer, candidate: Answer, rules: CompareRules, budget: Budget, now: Callable[[], float]
-) -> bool:
-    """Report the bodies' differences; True if they differ only in what is ignored."""
-    same_coding = header_values(legacy.fields, b"content-encoding") == header_values(
-        candidate.fields, b"content-encoding"
-    )
+    legacy: Answer,
+    candidate: Answer,
+    rules: CompareRules,
+    budget: Budget,
+    now: Callable[[], float],
+    redactor: Redactor,
+) -> tuple[Walk, bool]:
+    """A walk with the bodies' differences, and whether they differ only in what is ignored."""
+    walk = Walk(budget, now, redactor)
     if legacy.truncated or candidate.truncated:
-        raise Incomparable("too-large")
-    if legacy.body == candidate.body and same_coding:
-        return False
-    a, a_known = decode_body(legacy.body, legacy.fields, budget)
-    b, b_known = decode_body(candidate.body, candidate.fields, budget)
-    if a == b and a_known == b_known:
-        return False
+        compare_long(walk, legacy, candidate)
+        return walk, False
+    if (
+        legacy.body == candidate.body
+        and codings(legacy.fields) == codings(candidate.fields)
+        and (legacy.body.isascii() or content(b"", legacy.fields) == content(b"", candidate.fields))
+    ):
+        return walk, False
+    raw_a, a_known = decode_body(legacy.body, legacy.fields, budget)
+    raw_b, b_known = decode_body(candidate.body, candidate.fields, budget)
     if not a_known or not b_known:
-        text.compare_bytes(walk, a, b)
-        return False
-    if max(len(a), len(b)) > budget.decoded_bytes:
+        if raw_a != raw_b or a_known != b_known or codings(legacy.fields) != codings(candidate.fields):
+            text.compare_bytes(walk, raw_a, raw_b)
+        return walk, False
+    if max(len(raw_a), len(raw_b)) > budget.decoded_bytes:
         raise Incomparable("too-large")
-    if not a or not b:
-        walk.report("extra" if not a else "missing", "body", lambda: _length(a), lambda: _length(b))
-        return False
-    media_a, charset_a, _ = content_type(legacy.fields)
-    media_b, charset_b, _ = content_type(candidate.fields)
-    one, two = family(media_a), family(media_b)
-    if one != two:
-        walk.report("type", "body", lambda: media_a or "no media type", lambda: media_b or "no media type")
-    elif one == "json":
-        return _json(walk, _utf8(a, charset_a), _utf8(b, charset_b), rules, budget, now)
-    elif one == "text":
-        lines_a, lines_b = to_text(a, charset_a), to_text(b, charset_b)
-        if lines_a != lines_b:
-            text.compare_lines(walk, lines_a, lines_b)
-        elif charset_a == charset_b or "\ufffd" in lines_a:
-            text.compare_bytes(walk, a, b)  # they differ in bytes that are no text
-    elif one == "form":
-        text.compare_forms(walk, to_text(a, charset_a), to_text(b, charset_b))
-    else:
-        text.compare_bytes(walk, a, b)
-    return False
-
-
-def family(media: str) -> Family:
-    """How bodies of a media type are compared."""
-    if media == "application/json" or media.endswith("+json"):
-        return "json"
-    if text.is_text(media):
-        return "text"
-    return "form" if media == "application/x-www-form-urlencoded" else "bytes"
+    if not raw_a or not raw_b:
+        if raw_a or raw_b:
+            walk.report("extra" if not raw_a else "missing", "body", lambda: _length(raw_a), lambda: _length(raw_b))
+        return walk, False
+    a, b = content(raw_a, legacy.fields), content(raw_b, candidate.fields)
+    if a == b:
+        return walk, False
+    if a.reader != b.reader:
+        walk.report("type", "body", lambda: a.media or "no media type", lambda: b.media or "no media type")
+        return walk, False
+    if a.reader in ("image", "bytes"):
+        text.compare_bytes(walk, a.body, b.body)
+        return walk, False
+    if a.reader == "text":
+        _lines(walk, a, b)
+        return walk, False
+    return _structured(walk, a, b, rules, budget, now)
 
 
 def _length(body: bytes) -> str:
     return f"{len(body)} bytes" if body else ABSENT
 
 
-def _utf8(body: bytes, charset: str) -> bytes:
-    if charset in ("", "utf-8", "utf8", "us-ascii"):
-        return body
+def _structured(
+    walk: Walk, a: Content, b: Content, rules: CompareRules, budget: Budget, now: Callable[[], float]
+) -> tuple[Walk, bool]:
+    if a.reader == "unknown":
+        guessed = _guess(a, b)
+        if guessed is None:
+            _lines(walk, a, b)
+            return walk, False
+        a, b = guessed
     try:
-        return body.decode(charset).encode("utf-8")
-    except (LookupError, UnicodeError, ValueError):
-        return body
-
-
-def _json(walk: Walk, a: bytes, b: bytes, rules: CompareRules, budget: Budget, now: Callable[[], float]) -> bool:
-    try:
-        x, y = parse_pair(a, b, budget)
-    except NotJsonError as error:
-        side = error.args[1]
-        if side == "both":
+        documents = read_pair(a, b, budget, walk.redactor.is_secret)
+    except UnreadableError as error:
+        if error.side != "both":
+            shown = (f"not {error.what}", error.what)
+            one, two = shown if error.side == "legacy" else shown[::-1]
+            walk.report("type", "$", lambda: one, lambda: two)
+        elif a.reader in ("json", "lines"):
             raise Incomparable("invalid-json") from None
-        shown = ("not JSON", "JSON") if side == "legacy" else ("JSON", "not JSON")
-        walk.report("type", "$", lambda: shown[0], lambda: shown[1])
-        return False
+        else:
+            _lines(walk, a, b)
+        return walk, False
+    walk = Walk(budget, now, walk.redactor)  # its time begins when there is something to walk through
+    if a.reader == "html":
+        rules = rules.for_pages
+    return walk, _documents(walk, documents, rules, budget, now)
+
+
+def _guess(a: Content, b: Content) -> tuple[Content, Content] | None:
+    """Bodies without a media type that are plainly JSON."""
+    if a.body.lstrip()[:1] in (b"{", b"[") and b.body.lstrip()[:1] in (b"{", b"["):
+        return a._replace(reader="json"), b._replace(reader="json")
+    return None
+
+
+def _lines(walk: Walk, a: Content, b: Content) -> None:
+    """Text line by line, if both are text."""
+    labels, medias = (a.charset, b.charset), (a.media, b.media)
+    x, y = charsets.texts(a.body, b.body, labels, medias)
+    if x is None or y is None or "\x00" in x or "\x00" in y:
+        text.compare_bytes(walk, a.body, b.body)
+        return
+    if x == y and a.body[:1] != b.body[:1]:  # the byte order mark, which not everybody passes over
+        x, y = ("\ufeff" * body.startswith(b"\xef\xbb\xbf") + said for body, said in ((a.body, x), (b.body, y)))
+    if x != y:
+        text.compare_lines(walk, x, y)
+
+
+def _documents(walk: Walk, documents: Documents, rules: CompareRules, budget: Budget, now: Callable[[], float]) -> bool:
+    """Walk through both documents; True if they differ only in what is ignored."""
+    x, y = documents.legacy, documents.candidate
+    if rules.translates:
+        x = rules.translate(x)
+        y = rules.translate(y) if rules.both_legacy else y
     try:
         same = canonical(x) == canonical(y)
     except TypeError:
         raise Incomparable("too-deep") from None
+    if documents.columns is not None and not rules.start.ignore:
+        one, two = documents.columns
+        walk.report("order", "$", lambda: one[:240], lambda: two[:240])
     if not same:
-        before = len(walk.found)
         walk.compare(x, y, rules.start, "$")
-        if len(walk.found) > before or walk.more:
-            return False
-    if has_duplicate_keys(a, x, budget) or has_duplicate_keys(b, y, budget):
-        raise Incomparable("duplicate-keys")
+    if walk.found or walk.more:
+        return False
+    if documents.doubtful is not None:
+        documents.doubtful()
     return not same and rules.ignores and _differs(x, y, rules.without_ignore, budget, now)
 
 
@@ -175,3 +197,11 @@ def _differs(x: Any, y: Any, rules: CompareRules, budget: Budget, now: Callable[
     walk = Walk(budget._replace(differences=1), now)
     walk.compare(x, y, rules.start, "$")
     return bool(walk.found)
+
+
+def family(media: str) -> Family:
+    """How bodies of a media type are shown: as JSON, as lines of text, as form fields, or not at all."""
+    reader = reader_of(media)
+    if reader in ("json", "form"):
+        return "json" if reader == "json" else "form"
+    return "bytes" if reader in ("bytes", "image", "multipart", "unknown") else "text"

@@ -1,0 +1,147 @@
+"""Form data as documents for the walk: urlencoded and multipart.
+
+Law: linear in the size of the bodies. The values of one name keep their order, the order of names says nothing; a name
+that either side says twice is a list on both. A file is its name, its media type, its size and its digest.
+
+A multipart body that is no form is the list of its parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+from proxy.compare.result import Budget, Incomparable
+
+_NAMED = re.compile(r'(?i)(?:^|[;\s])(name|filename)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
+_FILENAME_STAR = re.compile(r"(?i)(?:^|[;\s])filename\*\s*=\s*([^;\s]*)")
+
+
+class NotMultipartError(ValueError):
+    """The body is not made of parts with the boundary that its media type names."""
+
+
+def urlencoded_documents(legacy: str, candidate: str, budget: Budget) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``application/x-www-form-urlencoded``. Raises Incomparable ("too-many-nodes")."""
+    return by_name(_fields(legacy, budget), _fields(candidate, budget))
+
+
+def _fields(text: str, budget: Budget) -> list[tuple[str, Any]]:
+    if text.count("&") > budget.nodes:
+        raise Incomparable("too-many-nodes")
+    fields: list[tuple[str, Any]] = []
+    for part in text.split("&"):
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        # Bytes that are no UTF-8 stay told apart.
+        fields.append((_plain(name), _plain(value)))
+    return fields
+
+
+def _plain(text: str) -> str:
+    text = unquote_plus(text, errors="surrogateescape")
+    if text.isascii():
+        return text
+    # A byte that is no UTF-8 is written as it was, so that it can be shown and serialised: %FF.
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+
+
+def by_name(legacy: list[tuple[str, Any]], candidate: list[tuple[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both sides' fields as objects; a name that comes twice on one of them is a list on both."""
+    sides: list[dict[str, list[Any]]] = []
+    for fields in (legacy, candidate):
+        found: dict[str, list[Any]] = {}
+        for name, value in fields:
+            found.setdefault(name, []).append(value)
+        sides.append(found)
+    lists = {name for found in sides for name, values in found.items() if len(values) > 1}
+    one, two = ({name: v if name in lists else v[0] for name, v in found.items()} for found in sides)
+    return one, two
+
+
+class Part(NamedTuple):
+    """One part: its field name ('' if it has none), its file name (None if it is no file), its Content-Type as it
+    stands, its other header fields and its content."""
+
+    name: str
+    filename: str | None
+    media: str
+    headers: dict[str, str]
+    content: bytes
+
+
+def parse_multipart(body: bytes, boundary: str, budget: Budget) -> list[Part]:
+    """The parts of a body (RFC 2046 section 5.1, RFC 7578). Raises NotMultipartError and Incomparable
+    ("too-many-nodes")."""
+    mark = b"--" + boundary.encode("latin-1", "replace")
+    if not boundary or not (body.startswith(mark) or b"\r\n" + mark in body):
+        raise NotMultipartError("no boundary")
+    pieces = (b"\r\n" + body).split(b"\r\n" + mark)
+    if len(pieces) > budget.nodes:
+        raise Incomparable("too-many-nodes")
+    parts: list[Part] = []
+    for piece in pieces[1:]:
+        if piece.startswith(b"--"):
+            return parts
+        head, found, content = piece.partition(b"\r\n\r\n")
+        if not found:
+            raise NotMultipartError("a part without a head")
+        parts.append(_part(head, content))
+    raise NotMultipartError("the last boundary is missing")
+
+
+def _part(head: bytes, content: bytes) -> Part:
+    name, filename, media = "", None, ""
+    headers: dict[str, str] = {}
+    for line in head.split(b"\r\n")[1:]:
+        raw, _, text = line.decode("utf-8", "backslashreplace").partition(":")
+        key, value = raw.strip().lower(), text.strip()
+        if key == "content-type":
+            media = value.lower() if ";" not in value else value
+        elif key == "content-disposition":
+            for match in _NAMED.finditer(value):
+                found = match[2] if match[2] is not None else match[3]
+                if match[1].lower() == "name":
+                    name = found
+                else:
+                    filename = found
+            star = _FILENAME_STAR.search(value)
+            if star is not None:
+                filename = star[1]
+            if value.partition(";")[0].strip().lower() != "form-data":
+                headers[key] = value
+        else:
+            headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return Part(name, filename, media, headers, content)
+
+
+def multipart_documents(legacy: list[Part], candidate: list[Part]) -> tuple[Any, Any]:
+    """The documents of both sides' parts: by name if all have one, else in order."""
+    if all(part.name for part in (*legacy, *candidate)):
+        return by_name(*([(part.name, _content(part)) for part in side] for side in (legacy, candidate)))
+    one, two = (
+        [{"name": part.name, "part": _content(part)} if part.name else _content(part) for part in side]
+        for side in (legacy, candidate)
+    )
+    return one, two
+
+
+def _content(part: Part) -> Any:
+    if part.filename is None and not part.headers and part.media in ("", "text/plain", "text/plain; charset=utf-8"):
+        try:
+            return part.content.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    members: dict[str, Any] = {
+        "type": part.media,
+        "size": len(part.content),
+        "digest": hashlib.sha256(part.content).hexdigest(),
+    }
+    if part.filename is not None:
+        members["filename"] = part.filename
+    if part.headers:
+        members["headers"] = part.headers
+    return members

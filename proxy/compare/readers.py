@@ -1,0 +1,187 @@
+"""Two bodies of one kind of media, read into documents that one walk can compare.
+
+Law: a pair of documents is equal if and only if the bodies say the same. What a reader cannot read is said with the
+side that it stands on; nothing is made up in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from proxy.compare import charsets
+from proxy.compare.decode import content_type
+from proxy.compare.document import (
+    DuplicateKeyError,
+    NotJsonError,
+    has_duplicate_keys,
+    is_risky,
+    parse_json,
+    parse_pair,
+)
+from proxy.compare.events import parse_events
+from proxy.compare.forms import NotMultipartError, multipart_documents, parse_multipart, urlencoded_documents
+from proxy.compare.html import html_documents
+from proxy.compare.media import Reader, reader_of
+from proxy.compare.result import Budget, Incomparable
+from proxy.compare.secret_names import Secret
+from proxy.compare.tables import (
+    NotATableError,
+    parse_table,
+    same_columns_in_another_order,
+    separator_of,
+    table_documents,
+)
+from proxy.compare.xml import NotXmlError, parse_xml, xml_documents
+from proxy.messages import Fields
+
+_Side = TypeVar("_Side")
+_Read = TypeVar("_Read")
+
+
+class Content(NamedTuple):
+    """A decoded body and what its Content-Type says."""
+
+    body: bytes
+    media: str
+    charset: str
+    boundary: str
+    reader: Reader
+
+
+class Documents(NamedTuple):
+    """What both sides say. ``doubtful`` raises Incomparable if a body said two things in one place, which the documents
+    do not show; ``columns``: the columns of a table stand in another order."""
+
+    legacy: Any
+    candidate: Any
+    doubtful: Callable[[], None] | None = None
+    columns: tuple[str, str] | None = None
+
+
+class UnreadableError(Exception):
+    """A body is not what its media type says. ``side``: "legacy", "candidate" or "both"; ``what`` names its kind."""
+
+    def __init__(self, side: str, what: str) -> None:
+        self.side = side
+        self.what = what
+        super().__init__(f"{side}: not {what}")
+
+
+def content(body: bytes, fields: Fields) -> Content:
+    """A decoded body with its media type, and the reader for it."""
+    media, charset, boundary = content_type(fields)
+    return Content(body, media, charset, boundary, reader_of(media))
+
+
+def read_pair(a: Content, b: Content, budget: Budget, is_secret: Callable[[str], Secret]) -> Documents:
+    """Read two bodies of one structured kind.
+
+    Raises UnreadableError, and Incomparable ("too-deep", "too-many-nodes", "duplicate-keys", "entity-declarations").
+    """
+    reader = a.reader
+    match reader:
+        case "json":
+            return _json(a, b, budget)
+        case "lines":
+            return _lines(a, b, budget)
+        case "multipart":
+            parts = _both("multipart", (a, b), lambda side: parse_multipart(side.body, side.boundary, budget))
+            return Documents(*multipart_documents(*parts))
+        case "xml":
+            trees = _both("XML", _as_utf8(a, b), lambda body: parse_xml(body, budget))
+            return Documents(*xml_documents(*trees, is_secret))
+    texts = charsets.texts(a.body, b.body, (a.charset, b.charset), (a.media, b.media))
+    if texts[0] is None or texts[1] is None:
+        side = "both" if texts == (None, None) else "legacy" if texts[0] is None else "candidate"
+        raise UnreadableError(side, f"text in {(a if side != 'candidate' else b).charset[:40] or 'UTF-8'}")
+    x, y = texts[0], texts[1]
+    match reader:
+        case "html":
+            xhtml = (a.media.endswith("xml"), b.media.endswith("xml"))
+            return Documents(*html_documents(x, y, budget, is_secret, xhtml=xhtml))
+        case "form":
+            return Documents(*urlencoded_documents(x, y, budget))
+        case "events":
+            return Documents(parse_events(x, budget), parse_events(y, budget))
+        case "tsv":
+            return _tables("TSV", x, y, "\t", budget)
+        case _:
+            return _tables("CSV", x, y, ",", budget)
+
+
+def _both(what: str, sides: tuple[_Side, _Side], read: Callable[[_Side], _Read]) -> tuple[_Read, _Read]:
+    """What ``read`` makes of both sides; raises UnreadableError with the side that it cannot read as ``what``."""
+    made: list[_Read] = []
+    faulty: list[str] = []
+    for name, side in zip(("legacy", "candidate"), sides, strict=True):
+        try:
+            made.append(read(side))
+        except (NotJsonError, NotXmlError, NotATableError, NotMultipartError):
+            faulty.append(name)
+        except DuplicateKeyError:
+            raise Incomparable("duplicate-keys") from None
+    if faulty:
+        raise UnreadableError("both" if len(faulty) == 2 else faulty[0], what)
+    return made[0], made[1]
+
+
+def _as_utf8(a: Content, b: Content) -> tuple[bytes, bytes]:
+    """Both bodies in UTF-8; a body in an unknown or wrong charset becomes none."""
+    texts = charsets.texts(a.body, b.body, (a.charset, b.charset), (a.media, b.media))
+    one, two = (b"" if text is None else text.encode("utf-8", "surrogatepass") for text in texts)
+    return one, two
+
+
+def _json_bytes(side: Content) -> bytes:
+    """A JSON body in UTF-8."""
+    body = side.body
+    if side.charset in ("", "utf-8") and body[:1] in (b"{", b"[") and body[1:2] != b"\x00":
+        return body  # nearly always
+    return charsets.utf8(body, side.charset)
+
+
+def _json(a: Content, b: Content, budget: Budget) -> Documents:
+    one, two = _json_bytes(a), _json_bytes(b)
+    try:
+        x, y = parse_pair(one, two, budget)
+    except NotJsonError as error:
+        raise UnreadableError(error.args[1], "JSON") from None
+
+    def doubtful() -> None:
+        if has_duplicate_keys(one, x, budget) or has_duplicate_keys(two, y, budget):
+            raise Incomparable("duplicate-keys")
+
+    return Documents(x, y, doubtful)
+
+
+def _lines(a: Content, b: Content, budget: Budget) -> Documents:
+    """One JSON document a line (also with RFC 7464's separators). Empty lines say nothing."""
+    sides = (_split(_json_bytes(a), budget), _split(_json_bytes(b), budget))
+    guarded = any(is_risky(line) for lines in sides for line in lines)
+    x, y = _both("NDJSON", sides, lambda lines: [parse_json(line, budget, guarded=guarded) for line in lines])
+
+    def doubtful() -> None:
+        for lines, values in zip(sides, (x, y), strict=True):
+            if any(has_duplicate_keys(line, value, budget) for line, value in zip(lines, values, strict=True)):
+                raise Incomparable("duplicate-keys")
+
+    return Documents(x, y, doubtful)
+
+
+def _split(body: bytes, budget: Budget) -> list[bytes]:
+    lines = [line for line in body.replace(b"\x1e", b"\n").split(b"\n") if line.strip()]
+    if len(lines) > budget.nodes:
+        raise Incomparable("too-many-nodes")
+    return lines
+
+
+def _tables(what: str, x: str, y: str, sign: str, budget: Budget) -> Documents:
+    if sign == ",":
+        signs = {separator_of(x), separator_of(y)}
+        sign = signs.pop() if len(signs) == 1 else ","
+    one, two = _both(what, (x, y), lambda text: parse_table(text, sign, budget))
+    columns = None
+    if same_columns_in_another_order(one, two):
+        columns = (", ".join(one[0]), ", ".join(two[0]))
+    return Documents(*table_documents(one, two), None, columns)

@@ -1,0 +1,90 @@
+"""Comma- and tab-separated values (RFC 4180) as documents for the walk.
+
+Law: quoting and line endings do not matter, every field and its place do. Rows are objects if the first row of both
+sides is a header, lists otherwise; what is no well-formed table is not read.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from proxy.compare.result import Budget, Incomparable
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_LABEL = re.compile(r"[^\W\d].{0,79}", re.DOTALL)
+MORE = "#more"
+"""The fields of a row beyond its header."""
+
+
+class NotATableError(ValueError):
+    """The text is not a table: a quote is not closed, or stands where none may stand."""
+
+
+Table = list[list[str]]
+"""The rows of a table."""
+
+
+def header(table: Table) -> list[str] | None:
+    """The names of the columns; None if the first row does not look like any. Of two columns of one name the second is
+    ``name (2)``."""
+    if not table or not all(_LABEL.fullmatch(name) for name in table[0]):
+        return None
+    names: dict[str, None] = {}
+    for name in table[0]:
+        other, number = name, 1
+        while other in names:
+            number += 1
+            other = f"{name} ({number})"
+        names[other] = None
+    return list(names)
+
+
+def separator_of(text: str) -> str:
+    """What separates the fields of a table that says it is comma-separated: the comma, unless its first line has none
+    and another usual sign instead."""
+    first = text[:4096].partition("\n")[0]
+    if "," in first:
+        return ","
+    return ";" if ";" in first else "\t" if "\t" in first else ","
+
+
+def parse_table(text: str, separator: str, budget: Budget) -> Table:
+    """Read a table. Raises NotATableError and Incomparable ("too-many-nodes")."""
+    text = text.removeprefix("\ufeff")
+    if text.count(separator) + text.count("\n") > budget.nodes:
+        raise Incomparable("too-many-nodes")
+    try:
+        return list(csv.reader(_lines(text), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise NotATableError(str(error)) from None
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (match[0] for match in _LINE.finditer(text))
+
+
+def table_documents(legacy: Table, candidate: Table) -> tuple[list[Any], list[Any]]:
+    """Both tables as lists of rows."""
+    one, two = header(legacy), header(candidate)
+    if one is None or two is None:
+        return legacy, candidate
+    return _objects(legacy, one), _objects(candidate, two)
+
+
+def same_columns_in_another_order(legacy: Table, candidate: Table) -> bool:
+    """Whether both have a header of the same names in another order."""
+    one, two = header(legacy), header(candidate)
+    return one is not None and two is not None and one != two and sorted(one) == sorted(two)
+
+
+def _objects(table: Table, names: list[str]) -> list[Any]:
+    objects: list[Any] = []
+    for row in table[1:]:
+        members: dict[str, Any] = dict(zip(names, row, strict=False))
+        if len(row) > len(names):
+            members[MORE] = row[len(names) :]
+        objects.append(members)
+    return objects
