@@ -15,6 +15,11 @@ from proxy.cli.tables import ago, share, show
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "last seen", "legacy", "candidate")
+_STATES = ("open", "accepted", "fixed", "all", "noise")
+_NONE = {
+    "all": "No differences recorded. That alone is no proof: `banyan readiness` says how many pairs were compared.",
+    "open": "No open differences. That alone is no proof: `banyan readiness` says how many pairs were compared.",
+}
 
 
 @click.command()
@@ -22,23 +27,27 @@ _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "
 @click.option(
     "--as", "form", type=click.Choice(["curl", "pytest", "hurl"]), help="With show: print the pair's request to run it."
 )
+@click.option("--state", type=click.Choice(_STATES), help="Only these; open is what is neither expected nor fixed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, or the pair as one object.")
 @admin_option
-def diffs(words: tuple[str, ...], form: Form | None, as_json: bool, admin: str) -> None:
-    """List the differences between legacy and candidate, most frequent first: of ROUTE, or of all routes.
+def diffs(words: tuple[str, ...], form: Form | None, state: str | None, as_json: bool, admin: str) -> None:
+    """List the differences between legacy and candidate, of ROUTE or of all: open ones first, the worst of them first.
 
     "show ID" prints one recorded pair side by side; ID is a fingerprint (its newest pair) or the id of a pair. A share
-    is of all compared pairs of the route. Secrets are masked before anything is recorded.
+    is of all compared pairs of the route. Noise is where legacy differs from itself about as often. Secrets are masked
+    before anything is recorded.
 
     \b
     Example:
-      banyan diffs orders-read
+      banyan diffs orders-read --state open
       banyan diffs show 3f9a6c0d12ab
       banyan diffs show 3f9a6c0d12ab --as pytest > test_price.py
     """
     if words and words[0] == "show":
         if len(words) != 2:
             raise click.UsageError("show takes one ID: banyan diffs show ID")
+        if state is not None:
+            raise click.UsageError("--state goes with the list: banyan diffs --state open")
         pair = Client(admin).get(f"/api/diffs/{segment(words[1])}")
         if form is not None:
             click.echo(as_text(pair, form), nl=False)
@@ -49,13 +58,11 @@ def diffs(words: tuple[str, ...], form: Form | None, as_json: bool, admin: str) 
         raise click.UsageError("--as goes with show: banyan diffs show ID --as curl")
     if len(words) > 1:
         raise click.UsageError("give one ROUTE, or none for all")
-    found = Client(admin).get("/api/diffs", route=words[0] if words else None)["diffs"]
+    found = Client(admin).get("/api/diffs", route=words[0] if words else None, state=state)["diffs"]
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
-        click.echo(
-            "No differences recorded. That alone is no proof: `banyan report` says how many pairs were compared."
-        )
+        click.echo(_NONE.get(state or "all", f"No difference is {state}."))
     else:
         show(_COLUMNS, [_row(each) for each in found], ("count", "share"))
 
@@ -68,11 +75,17 @@ def _row(found: dict[str, Any]) -> list[str]:
         found["path"],
         f"{found['count']:,}",
         share(found["share"]),
-        found["state"],
+        _state(found),
         ago(found["last_seen"]),
         _short(found["legacy"]),
         _short(found["candidate"]),
     ]
+
+
+def _state(found: dict[str, Any]) -> str:
+    if found["state"] == "accepted" and found["until"]:
+        return f"accepted until {found['until'][:10]}"
+    return f"{found['state']}, noise" if found["noisy"] else str(found["state"])
 
 
 def _short(text: str) -> str:
@@ -88,10 +101,14 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
     _line(f"request {pair['request_id']} at {pair['at']}, answered by {pair['arm']} ({pair['reason']})")
     click.echo()
     for difference in pair["differences"]:
-        times = f" ({difference['count']} times)" if difference.get("count", 1) > 1 else ""
+        times = f" ({difference['times']} times)" if difference.get("times", 1) > 1 else ""
         _line(f"{difference['kind']} {difference['path']}{times}: {difference['legacy']} | {difference['candidate']}")
     if pair.get("more_differences"):
         _line(f"and {pair['more_differences']} more")
+    for said in pair.get("history", []):
+        until = f" until {said['until']}" if said["until"] else ""
+        words = ": ".join(word for word in (said["who"], said["text"]) if word)
+        _line(f"{said['at']} {said['actor']} {said['action']}{until}{': ' if words else ''}{words}")
     click.echo()
     width = _width()
     _columns(" ", "legacy", "candidate", width)

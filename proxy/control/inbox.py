@@ -284,7 +284,7 @@ class Inbox:
         kept = point.kept
         mark = Mark(action, now, BANYAN, text)
         self._ledger.events.append_mark(kept.route, kept.fingerprint, mark, point.standing.state)
-        log_line("info", f"difference-{action}", route=kept.route, fingerprint=kept.fingerprint, path=kept.path)
+        log_line("info", "difference", action=action, route=kept.route, fingerprint=kept.fingerprint, path=kept.path)
 
 
 STATES = ("all", "open", "accepted", "fixed", "noise")

@@ -216,7 +216,14 @@ def scrape(operations: Operations, verdicts: Verdicts) -> Scrape:
         verdicts={route: tally.verdicts() for route, tally in tallies.items() if route != NO_ROUTE_ID},
         incomparable={route: tally.compare.incomparable for route, tally in tallies.items()},
         routes=[
-            RouteGauges(r.id, r.stage, r.canary.percent, overridden(r, filed[r.id]), _ready(verdicts.get(r.id)))
+            RouteGauges(
+                r.id,
+                r.stage,
+                r.canary.percent,
+                overridden(r, filed[r.id]),
+                _ready(verdicts.get(r.id)),
+                operations.inbox.open.get(r.id, 0),
+            )
             for r in operations.serving().routes
         ],
         workers=[_worker(worker) for worker in children.workers],

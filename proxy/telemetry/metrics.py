@@ -67,6 +67,9 @@ METRICS: dict[str, Described] = {
     "banyan_route_ready": Described(
         "gauge", ("route",), "1 ready, 0 not ready, -1 inconclusive: whether the route may be cut over."
     ),
+    "banyan_open_differences": Described(
+        "gauge", ("route",), "Kinds of difference that somebody has to look at: neither accepted nor fixed nor noise."
+    ),
     "banyan_config_generation": Described(
         "gauge", (), "Number of the configuration that serves; each change adds one."
     ),
@@ -150,6 +153,7 @@ class RouteGauges(NamedTuple):
     percent: int
     overridden: bool
     ready: int  # 1 ready, 0 not ready, -1 inconclusive
+    open_differences: int = 0
 
 
 class BreakerGauges(NamedTuple):
@@ -263,6 +267,7 @@ def _rows(scrape: Scrape) -> dict[str, list[Row]]:
         rows["banyan_canary_percent"].append(([gauge.route], gauge.percent if gauge.stage == "canary" else 0))
         rows["banyan_route_overridden"].append(([gauge.route], float(gauge.overridden)))
         rows["banyan_route_ready"].append(([gauge.route], gauge.ready))
+        rows["banyan_open_differences"].append(([gauge.route], gauge.open_differences))
     for worker in scrape.workers:
         _worker(rows, worker)
     for breaker in scrape.breakers:
