@@ -44,9 +44,13 @@ def readiness(context: click.Context, route: str, as_json: bool, admin: str) -> 
 def _print(found: dict[str, Any]) -> None:
     _line(f"{found['route']}: {found['summary']}")
     click.echo()
-    criteria = sorted(found["criteria"], key=lambda each: _ORDER.index(each["state"]))
-    for each in criteria:
-        _line(f"{_WORDS[each['state']]:8} {each['sentence']}")
+    for each in sorted(found["criteria"], key=lambda each: _ORDER.index(each["state"])):
+        # What is unknown only because nothing was compared is no reason of its own.
+        if each["state"] != "unknown" or each["sentence"] in found["reasons"]:
+            _line(f"{_WORDS[each['state']]:8} {each['sentence']}")
+    if found["open"]:
+        click.echo()
+        _line(f"Open: {', '.join(found['open'][:10])}{', …' if len(found['open']) > 10 else ''}.")
     click.echo()
     since = datetime.fromtimestamp(found["since"], UTC).strftime("%Y-%m-%d %H:%M UTC")
     counted = ", ".join(f"{found[name]:,} {name}" for name in ("equal", "expected", "mismatched", "incomparable"))

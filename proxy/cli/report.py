@@ -14,22 +14,27 @@ from proxy.telemetry.visible import visible
 
 @click.command()
 @click.argument("route", required=False)
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="The form.")
+@click.option(
+    "--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True, help="The form."
+)
 @click.option("--hours", type=click.IntRange(1, 2160), default=24, show_default=True, help="How far to look back.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @admin_option
 def report(route: str | None, form: str, hours: int, output: Path | None, admin: str) -> None:
-    """Write the migration report: for each route (or for ROUTE) what was compared, what differs, what to do next.
+    """Write the migration report: for each route (or for ROUTE) the verdict, what differs, what to do next.
+
+    The HTML page is one file that loads nothing; it can be attached to a change request and printed.
 
     \b
     Example:
       banyan report orders-read -o change-request.md
+      banyan report --format html -o report.html
     """
     text = Client(admin).text("/api/report", route=route, format=form, hours=hours)
     if form == "json":
         text = json.dumps(json.loads(text), indent=2) + "\n"
     else:
-        text = "\n".join(visible(line) for line in text.split("\n"))
+        text = "\n".join(visible(line, len(line)) for line in text.split("\n"))
     if output is None:
         click.echo(text, nl=False)
         return

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from proxy.compare.binomial import lower, needed, upper
-from proxy.compare.evidence import Bias, Evidence, biases
+from proxy.compare.evidence import Bias, Evidence, biases, counts
 from proxy.compare.histograms import INFINITE, Quantile, quantile
 from proxy.compare.wording import number, percent, plural, seconds
 from proxy.config.comparing import ReadyWhen
@@ -28,6 +28,7 @@ MAX_UNJUDGED = 0.1
 is not lost by chance."""
 NOTICEABLE_SECONDS = 0.01
 """A p99 that is worse by less than this is no violation, whatever the ratio: 1 ms against 3 ms harms nobody."""
+MAX_OPEN = 100
 GAUGE: dict[Word, int] = {"ready": 1, "not-ready": 0, "inconclusive": -1}
 """The verdict as ``banyan_route_ready`` tells it."""
 
@@ -59,6 +60,8 @@ class Readiness(msgspec.Struct, frozen=True):
     expected: int
     mismatched: int
     incomparable: int
+    open: list[str]
+    """Fingerprints that are neither accepted, fixed nor noise, the heaviest first, at most 100."""
     bound: float | None
     """The upper confidence bound of the real share of mismatches, 0..1."""
     since: float
@@ -100,6 +103,7 @@ def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
         expected=evidence.expected,
         mismatched=evidence.mismatched,
         incomparable=evidence.incomparable,
+        open=list(evidence.open[:MAX_OPEN]),
         bound=upper(evidence.mismatched, evidence.compared, wanted.confidence) if evidence.compared else None,
         since=evidence.since,
         window=wanted.window,
@@ -145,15 +149,16 @@ def _no_evidence(evidence: Evidence) -> str:
         return "Every request is a write, and writes are not compared: see shadow.unsafe for what can be done."
     if not evidence.sample:
         return "No request is shadowed: shadow.sample is 0 %."
-    return ""
+    if lost := {**evidence.dropped, **evidence.incomparable_by}:
+        return f"No pair was compared to the end, all were lost: {counts(lost)}."
+    return f"None of {number(evidence.requests, 'request')} was compared so far."
 
 
 def _open(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     count, allowed = len(evidence.open), wanted.open_fingerprints
     name, asked = "open_fingerprints", float(allowed)
     if count > allowed:
-        listed = ", ".join(evidence.open[:3]) + (", …" if count > 3 else "")
-        is_open = f"{number(count, 'kind')} of difference {plural(count, 'is', 'are')} open ({listed})"
+        is_open = f"{number(count, 'kind')} of difference {plural(count, 'is', 'are')} open"
         limit = "" if not allowed else f"; at most {allowed:,} may be"
         return Criterion(
             name, "not-met", f"{is_open}{limit}: fix or accept {plural(count, 'it', 'them')}.", count, asked

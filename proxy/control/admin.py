@@ -162,8 +162,8 @@ class Admin:
 
     async def _report(self, request: web.Request) -> web.Response:
         form = request.query.get("format", "json")
-        if form not in ("json", "md"):
-            raise RefusedError(400, "bad-format", "the formats are json and md")
+        if form not in ("json", "md", "html"):
+            raise RefusedError(400, "bad-format", "the formats are json, md and html")
         hours = _number(request, "hours", WINDOW_HOURS, MAX_WINDOW_HOURS)
         route = request.query.get("route")
         if route is not None:
@@ -171,6 +171,14 @@ class Admin:
         made = await evidence.make_report(self._operations, hours, route)
         if form == "md":
             return web.Response(text=await asyncio.to_thread(markdown, made), content_type="text/markdown")
+        if form == "html":
+            from proxy.control import report_html  # a template engine, which most Banyans are never asked for
+
+            return web.Response(
+                text=await asyncio.to_thread(report_html.page, made),
+                content_type="text/html",
+                headers={"Content-Security-Policy": f"{report_html.policy()}; frame-ancestors 'none'; sandbox"},
+            )
         return web.json_response(msgspec.to_builtins(made))
 
     # -- changing ---------------------------------------------------------------------------------------------------

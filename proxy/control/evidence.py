@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import msgspec
-
 from proxy.compare.evidence import Evidence
 from proxy.compare.readiness import Readiness, assess
 from proxy.config.comparing import ReadyWhen
@@ -18,6 +16,7 @@ from proxy.config.model import Route, Settings, compare_of, ready_when_of
 from proxy.control import report
 from proxy.control.coverage import coverage_of
 from proxy.control.findings import Finding
+from proxy.control.inbox import Inbox, Standpoint
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.control.operations import Operations, RefusedError
 from proxy.control.report_figures import HOUR_SECONDS, Hour, trend_of
@@ -27,24 +26,27 @@ from proxy.store.tally import Tally, add, copy
 
 FRESH_SECONDS = 1.0
 """How old a verdict may be that is told once more: status, metrics and pages ask for all of them at a time."""
+MAX_FINDINGS = 500
+"""Kinds of difference of one route that the report knows of, the open ones first and the worst of them first."""
 MAX_PAIRS = 60
 """Recorded pairs that are read for the report of one route."""
-
-
-class Window(NamedTuple):
-    """Since when evidence of a route counts, in seconds since the epoch; and why not from earlier on, in words."""
-
-    since: float
-    restarted: str
 
 
 class Known(NamedTuple):
     """What one look at the store gave for one route."""
 
-    window: Window
+    since: float
+    """Seconds since the epoch: since when evidence counts."""
+    restarted: str
+    """Why not from earlier on, in words; empty if it is the window."""
     counts: PairCounts
-    findings: list[Finding]
+    differences: list[Standpoint]
     tally: Tally
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """The fingerprints that do not make a pair a mismatch."""
+        return frozenset(point.kept.fingerprint for point in self.differences if point.expected)
 
 
 class Verdicts:
@@ -79,7 +81,7 @@ class Verdicts:
         lost = sum(operations.figures.store_dropped().values())
 
         def look() -> dict[str, Readiness]:
-            store = _Store(ledger, now, unsaved)
+            store = _Store(ledger, operations.inbox, now, unsaved)
             return {route.id: _assessed(settings, route, store, lost)[0] for route in settings.routes}
 
         try:
@@ -94,27 +96,31 @@ class Verdicts:
 class _Store:
     """The store at one moment. ``unsaved`` is what was counted and is not in the store yet."""
 
-    def __init__(self, ledger: Ledger, now: float, unsaved: dict[str, Tally]) -> None:
+    def __init__(self, ledger: Ledger, inbox: Inbox, now: float, unsaved: dict[str, Tally]) -> None:
         self._ledger = ledger
+        self._inbox = inbox
         self._now = now
         self._unsaved = unsaved
         self._hours: dict[str, dict[int, Tally]] = {}
         self._read_since = float("inf")
+        self._differences: dict[str, list[Standpoint]] = {}
+        for point in inbox.look():
+            self._differences.setdefault(point.kept.route, []).append(point)
 
     def known(self, route: Route, wanted: ReadyWhen) -> Known:
         """Everything about one route, for its verdict."""
-        window = self._window(route, wanted)
+        restart, since = self._inbox.restarted(route.id), self._now - wanted.window
+        if restart is not None and restart.at > since:
+            since = restart.at
+        else:
+            restart = None
         return Known(
-            window,
-            self._ledger.evidence.counts(route.id, window.since),
-            self.findings(route.id),
-            self.tally(route.id, window.since),
+            since,
+            restart.why if restart is not None else "",
+            self._ledger.evidence.counts(route.id, since),
+            self._differences.get(route.id, []),
+            self.tally(route.id, since),
         )
-
-    def findings(self, route: str) -> list[Finding]:
-        """All kinds of difference of a route."""
-        rows = [{"state": "new", **row} for row in self._ledger.diffs.fingerprints(route)]
-        return msgspec.convert(rows, list[Finding])
 
     def tally(self, route: str, since: float) -> Tally:
         """What was counted in the hours that were not over at ``since``."""
@@ -135,7 +141,7 @@ class _Store:
             self._read_since = since
         return self._hours.get(route, {})
 
-    def trend(self, route: str, since: float, findings: list[Finding]) -> list[Hour]:
+    def trend(self, route: str, since: float, expected: frozenset[str]) -> list[Hour]:
         """The hours of a route as the report shows them."""
         hours = dict(self.tallies(route, since))
         if route in self._unsaved:
@@ -143,21 +149,17 @@ class _Store:
             hours[this] = copy(hours.get(this, Tally()))
             add(hours[this], self._unsaved[route])
         pairs = self._ledger.evidence.hours(route, int(since) // HOUR_SECONDS * HOUR_SECONDS)
-        return trend_of(since, self._now, hours, pairs, expected_of(findings))
+        return trend_of(since, self._now, hours, pairs, expected)
 
     def pairs(self, findings: list[Finding]) -> dict[str, SideBySide]:
         """Fingerprint -> one recorded pair, its newest; of the differences that are read first."""
         found = {}
-        wanted = sorted(findings, key=lambda each: (not each.open, -each.weight, -each.count))
-        for finding in wanted[:MAX_PAIRS]:
+        for finding in findings[:MAX_PAIRS]:
             record = self._ledger.diffs.sample(finding.samples[0]) if finding.samples else None
             pair = side_by_side_of(record) if record is not None else None
             if pair is not None:
                 found[finding.fingerprint] = pair
         return found
-
-    def _window(self, route: Route, wanted: ReadyWhen) -> Window:
-        return Window(self._now - wanted.window, "")
 
 
 def _assessed(settings: Settings, route: Route, store: _Store, lost: int) -> tuple[Readiness, Known]:
@@ -166,16 +168,11 @@ def _assessed(settings: Settings, route: Route, store: _Store, lost: int) -> tup
     return assess(_evidence(settings, route, known, lost), wanted), known
 
 
-def expected_of(findings: list[Finding]) -> frozenset[str]:
-    """The fingerprints that do not make a pair a mismatch."""
-    return frozenset(finding.fingerprint for finding in findings if finding.expected)
-
-
 def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evidence:
     traffic, compare = known.tally.traffic, known.tally.compare
     arms, errors = report.arms_of(traffic)
-    mismatched = known.counts.mismatched(expected_of(known.findings))
-    unfinished = sorted((each for each in known.findings if each.open), key=lambda each: (-each.weight, -each.count))
+    mismatched = known.counts.mismatched(known.expected)
+    unfinished = sorted((p for p in known.differences if p.open), key=lambda p: (-p.weight, -p.kept.times))
     coverage = coverage_of(known.tally)
     written = sum(n for key, n in traffic.requests.items() if key.split(" ")[0] not in route.shadow.methods)
     return Evidence(
@@ -184,14 +181,14 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         candidate=route.candidate is not None,
         kill_switch=route.kill_switch,
         sample=route.shadow.sample,
-        since=known.window.since,
-        restarted=known.window.restarted,
+        since=known.since,
+        restarted=known.restarted,
         equal=known.counts.equal,
         expected=known.counts.compared() - known.counts.equal - mismatched,
         mismatched=mismatched,
         incomparable=known.counts.incomparable,
         incomparable_by=dict(compare.incomparable),
-        open=tuple(finding.fingerprint for finding in unfinished),
+        open=tuple(point.kept.fingerprint for point in unfinished),
         selfs=traffic.self_matched + compare.selfs,
         requests=sum(arms.values()),
         writes=written,
@@ -234,12 +231,13 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
     lost = sum(operations.figures.store_dropped().values())
 
     def look() -> list[report.Facts]:
-        store, since = _Store(ledger, now, unsaved), now - hours * HOUR_SECONDS
+        store, since = _Store(ledger, operations.inbox, now, unsaved), now - hours * HOUR_SECONDS
         facts = []
         for route in serving.routes:
             if only is not None and route.id != only:
                 continue
             verdict, known = _assessed(serving, route, store, lost)
+            findings = operations.inbox.findings(route.id, MAX_FINDINGS)
             facts.append(
                 report.Facts(
                     route,
@@ -249,9 +247,9 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
                     compare_of(serving, route),
                     verdict,
                     store.tally(route.id, since),
-                    store.trend(route.id, since, known.findings),
-                    known.findings,
-                    store.pairs(known.findings),
+                    store.trend(route.id, since, known.expected),
+                    findings,
+                    store.pairs(findings),
                 )
             )
         return facts

@@ -61,8 +61,12 @@ def make_guard(
 
 
 async def finish(_: web.Request, response: web.StreamResponse) -> None:
-    """Put the security headers on every answer, and take off what tells of the software."""
-    response.headers.update(HEADERS)
+    """Put the security headers on every answer, and take off what tells of the software.
+
+    A page may bring a content security policy of its own, for its style; without one nothing is allowed.
+    """
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers.popall("Server", None)
 
 

@@ -79,7 +79,8 @@ def test_few_equal_pairs_are_inconclusive_and_say_how_many_more() -> None:
 def test_an_open_difference_is_not_ready_however_rare() -> None:
     found = assess(good(equal=10**6, mismatched=1, open=("0123456789ab",)), WANTED)
     assert found.verdict == "not-ready"
-    assert found.summary == "Not ready: 1 kind of difference is open (0123456789ab): fix or accept it."
+    assert found.summary == "Not ready: 1 kind of difference is open: fix or accept it."
+    assert found.open == ["0123456789ab"]
     assert found.more is None
 
 
@@ -136,7 +137,19 @@ def test_a_route_of_writes_is_inconclusive() -> None:
     writes = Evidence(route="r", stage="shadow", requests=500, writes=500, coverage=0.0)
     assert assess(writes, WANTED).reasons[0].startswith("Every request is a write")
     reads = msgspec.structs.replace(writes, reads_after_writes=True)
-    assert not assess(reads, WANTED).reasons[0].startswith("Every request is a write")
+    assert assess(reads, WANTED).reasons == ["None of 500 requests was compared so far."]
+
+
+def test_pairs_that_were_all_lost_are_named_as_the_cause() -> None:
+    lost = Evidence(
+        route="r", stage="shadow", requests=9, dropped={"memory": 3}, incomparable=6, incomparable_by={"budget": 6}
+    )
+    assert assess(lost, WANTED).reasons == ["No pair was compared to the end, all were lost: budget 6, memory 3."]
+
+
+def test_no_sampling_is_named_as_the_cause() -> None:
+    unsampled = Evidence(route="r", stage="shadow", requests=9, sample=0.0)
+    assert assess(unsampled, WANTED).reasons == ["No request is shadowed: shadow.sample is 0 %."]
 
 
 def test_writes_beside_reads_are_named_as_bias() -> None:

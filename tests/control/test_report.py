@@ -4,110 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import msgspec
 import pytest
+from reports import DIFFERING, NOTHING, facts, finding, good, pair, report, settings, tally
 
 from proxy.compare.evidence import Evidence
-from proxy.compare.readiness import assess
 from proxy.compare.wording import percent, seconds, share
-from proxy.config.comparing import ReadyWhen
-from proxy.config.model import Route, Settings, compare_of
-from proxy.control.findings import Finding
-from proxy.control.report import Facts, Report, RouteReport, build
+from proxy.config.model import Route
+from proxy.control.report import Facts, RouteReport
 from proxy.control.report_figures import Hour
-from proxy.control.report_samples import Answered, SideBySide
 from proxy.control.report_text import markdown
 from proxy.core.stages import effective
-from proxy.messages import CompareCounters, Histogram, Override, RouteCounters
-from proxy.messages import Paired as PairedCounts
-from proxy.store.tally import Tally
-
-
-def settings(stage: str = "shadow", percent: str = "10%") -> Settings:
-    return Settings.model_validate(
-        {
-            "upstreams": {
-                "monolith": {"endpoints": ["http://127.0.0.1:1"]},
-                "orders": {"endpoints": ["http://127.0.0.1:2"]},
-            },
-            "legacy": "monolith",
-            "routes": [
-                {
-                    "id": "orders-read",
-                    "match": {"path": "/orders"},
-                    "candidate": "orders",
-                    "stage": stage,
-                    "canary": {"percent": percent},
-                    "compare": {"ignore": ["$.at"], "tolerance": {"$.total": 0.01}},
-                }
-            ],
-        }
-    )
-
-
-def finding(path: str = "$.total", legacy: str = "19.90", **more: Any) -> Finding:
-    known: dict[str, Any] = {
-        "fingerprint": "0123456789ab", "route": "orders-read", "kind": "type", "path": path, "count": 51,
-        "share": 0.041, "state": "new", "first_seen": "2023-11-14T22:00:00.000Z",
-        "last_seen": "2023-11-14T22:10:00.000Z", "samples": ["7"], "legacy": legacy, "candidate": '"19.90"',
-        "weight": 60,
-    }  # fmt: skip
-    return Finding(**(known | more))
-
-
-def pair(left: str = '"total": 19.90', right: str = '"total": "19.90"') -> SideBySide:
-    answered = Answered(200, "", 0.01, 100)
-    rows = [[" ", "{", "{"], ["~", left, right], [" ", "}", "}"]]
-    return SideBySide("7", "2023-11-14T22:10:00.000Z", "GET", "/orders?id=1", answered, answered, [], rows)
-
-
-def tally(requests: int = 1000, **more: Any) -> Tally:
-    histogram = Histogram()
-    histogram.counts[4] = requests
-    traffic = RouteCounters(
-        requests={"GET 200 legacy": requests} if requests else {},
-        upstream_durations={"monolith": histogram},
-        shadow_durations={"orders": histogram},
-    )
-    for name, value in more.items():
-        setattr(traffic, name, value)
-    return Tally(traffic, CompareCounters())
-
-
-def facts(
-    evidence: Evidence, findings: list[Finding] | None = None, stage: str = "shadow", percent: str = "10%", **more: Any
-) -> Facts:
-    serving = settings(stage, percent)
-    found = msgspec.structs.replace(evidence, stage=stage)
-    known: dict[str, Any] = {
-        "route": serving.routes[0], "file_stage": serving.routes[0].stage, "override": None, "legacy": "monolith",
-        "compare": compare_of(serving, serving.routes[0]), "readiness": assess(found, ReadyWhen()), "tally": tally(),
-        "trend": [], "findings": findings or [], "pairs": {},
-    }  # fmt: skip
-    return Facts(**(known | more))
-
-
-def good(**more: Any) -> Evidence:
-    """A route that meets every criterion, at any stage."""
-    histogram = Histogram()
-    histogram.counts[4] = 4000
-    deltas = PairedCounts()
-    deltas.deltas[13] = 4000
-    known: dict[str, Any] = {
-        "route": "orders-read", "stage": "shadow", "equal": 4000, "requests": 4000, "candidate_requests": 200,
-        "paired": deltas, "legacy_seconds": histogram, "candidate_seconds": histogram, "coverage": 1.0,
-    }  # fmt: skip
-    return Evidence(**(known | more))
-
-
-NOTHING = Evidence(route="orders-read", stage="shadow")
-DIFFERING = good(mismatched=51, open=("0123456789ab",))
-
-
-def report(*known: Facts) -> Report:
-    return build(1_700_000_000.0, 24, known)
+from proxy.messages import Override
 
 
 def only(*known: Facts) -> RouteReport:
@@ -234,7 +143,7 @@ def test_markdown_puts_the_verdict_first_and_shows_an_example() -> None:
     text = markdown(report(facts(DIFFERING, [finding()], pairs={"0123456789ab": pair()})))
     assert text.index("**Not ready:") < text.index("- Traffic:") < text.index("`$.total`")
     assert '- "total": 19.90\n+ "total": "19.90"' in text
-    assert "`GET /orders?id=1`: legacy 200, 10 ms; candidate 200, 10 ms" in text
+    assert "`GET /orders?id=1`: legacy 200, 12 ms; candidate 200, 9.3 ms" in text
 
 
 def test_markdown_tells_who_accepted_what_and_until_when() -> None:
@@ -299,7 +208,7 @@ def test_report_is_json() -> None:
     assert route["readiness"]["verdict"] == "not-ready"
     assert route["latency"]["legacy"]["count"] == 1000
     assert route["differences"][0]["finding"]["fingerprint"] == "0123456789ab"
-    assert route["differences"][0]["pair"]["rows"][1] == ["~", '"total": 19.90', '"total": "19.90"']
+    assert route["differences"][0]["pair"]["rows"][2] == ["~", '"total": 19.90', '"total": "19.90"']
     assert route["trend"][0]["mismatched"] == 1
 
 
