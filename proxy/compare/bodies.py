@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -27,9 +28,14 @@ MAX_STORED_BODY = 64 * 1024
 """Characters of one body in a record; the rest is cut off, which the record says."""
 
 MAX_STORED_PARTS = 100
-_LOOKED_AT = 4 * MAX_STORED_BODY
-"""Characters of a body that are redacted: masks are shorter than what they hide, and what makes something a secret may
-stand behind the cut."""
+_PARSED = 4 * MAX_STORED_BODY
+"""Bytes of JSON that are worth parsing for a record; longer documents are read only as far as they are stored."""
+
+_LOOKED_AT = MAX_STORED_BODY + 16 * 1024
+"""Characters of a text that are redacted. Masks are shorter than most of what they hide."""
+
+_BROKEN_OFF = 4096
+"""Characters at the end of a redacted text that was cut before: half a secret has lost its shape."""
 
 _READ_AT_MOST = 4 * 1024 * 1024
 _OPEN_DIGEST_FROM = 4096
@@ -71,16 +77,15 @@ def _body(raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, tru
     elif kind == "bytes" and media in ("", "text/json") and data.lstrip()[:1] in (b"{", b"["):
         kind = "json"  # no media type, but plainly JSON
     if kind == "json":
-        document = json_document(data, budget, redactor) if len(data) <= _LOOKED_AT and not truncated else None
+        document = json_document(data, budget, redactor) if len(data) <= _PARSED and not truncated else None
         if document is not None:
             return _stored("json", _dump(document[0]), raw, truncated=truncated)
-        text = to_text(data, charset)
-        if len(data) > _LOOKED_AT:
-            shown = json_text(text, redactor, MAX_STORED_BODY, pretty=True)
-            return _stored("json", redactor.by_shape(shown), raw, truncated=True)
-        return _stored("text", redactor.by_shape(json_text(text, redactor, _LOOKED_AT)), raw, truncated=truncated)
+        pretty = len(data) > _PARSED
+        made = _redacted(to_text(data, charset), lambda text: json_text(text, redactor, _LOOKED_AT, pretty=pretty))
+        return _stored("json" if pretty else "text", redactor.by_shape(made[0]), raw, truncated=truncated or made[1])
     if kind == "form":
-        return _stored("form", form(to_text(data[:_READ_AT_MOST], charset), redactor), raw, truncated=truncated)
+        made = _redacted(to_text(data, charset), lambda text: form(text, redactor))
+        return _stored("form", made[0], raw, truncated=truncated or made[1])
     if kind == "text" or (media == "" and _looks_like_text(data)):
         return _text(to_text(data, charset), media, raw, redactor, truncated=truncated)
     return _opaque(raw, redactor, truncated=truncated)
@@ -109,6 +114,7 @@ def json_value(value: Any, redactor: Redactor, secret: Secret = False) -> Any:
 def multipart(data: bytes, boundary: str, budget: Budget, redactor: Redactor) -> str:
     """A multipart/form-data body, part by part (RFC 7578), as text; files only by length and digest."""
     lines: list[str] = []
+    room = MAX_STORED_BODY
     for part in data.split(b"--" + boundary.encode("latin-1", "replace"))[1 : MAX_STORED_PARTS + 1]:
         if part.startswith(b"--"):
             break
@@ -128,11 +134,14 @@ def multipart(data: bytes, boundary: str, budget: Budget, redactor: Redactor) ->
             text = redactor.mask(content)
         elif not content_type(fields)[0] and not is_file and _looks_like_text(content):
             value = content.decode("utf-8", "replace")
-            text = value if secret is None else redactor.scalar(value, secret=False)
+            text = value if secret is None else _redacted(value, lambda text: redactor.scalar(text, secret=False))[0]
         else:
             stored = body(content, fields, budget, redactor)
             text = stored["text"] if stored["text"] is not None else f"{len(content)} bytes, {_told(stored)}"
         lines += [*shown, "", text, ""]
+        room -= len(text)
+        if room < 0:
+            break
     return "\n".join(lines)
 
 
@@ -141,18 +150,28 @@ def _told(stored: dict[str, Any]) -> str:
 
 
 def _text(text: str, media: str, raw: bytes, redactor: Redactor, *, truncated: bool) -> dict[str, Any]:
-    """Text, by its structure and by shape. Of a long one the beginning is looked at, some more than is stored."""
-    longer = len(text) > _LOOKED_AT
-    text = text[:_LOOKED_AT]
-    if media in _LINES:
-        text = "\n".join(_json_line(line, redactor) for line in text.split("\n"))
-    elif media == "text/event-stream":
-        text = "\n".join(_event_line(line, redactor) for line in text.split("\n"))
-    elif media in _TABLES:
-        text = table(text, redactor)
-    elif text.lstrip()[:1] in ("{", "["):
-        text = json_text(text, redactor, _LOOKED_AT)
-    return _stored("text", redactor.by_shape(text, MAX_STORED_BODY), raw, truncated=truncated or longer)
+    """Text, by its structure and by shape."""
+
+    def redact(text: str) -> str:
+        if media in _LINES:
+            text = "\n".join(_json_line(line, redactor) for line in text.split("\n"))
+        elif media == "text/event-stream":
+            text = "\n".join(_event_line(line, redactor) for line in text.split("\n"))
+        elif media in _TABLES:
+            text = table(text, redactor)
+        elif text.lstrip()[:1] in ("{", "["):
+            text = json_text(text, redactor, _LOOKED_AT)
+        return redactor.by_shape(text)
+
+    shown, cut = _redacted(text, redact)
+    return _stored("text", shown, raw, truncated=truncated or cut)
+
+
+def _redacted(text: str, redact: Callable[[str], str]) -> tuple[str, bool]:
+    """The beginning of a text, redacted, and whether the text is longer."""
+    if len(text) <= _LOOKED_AT:
+        return redact(text), False
+    return redact(text[:_LOOKED_AT])[:-_BROKEN_OFF], True
 
 
 def _json_line(line: str, redactor: Redactor) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy.compare.bodies import body
 from proxy.compare.redact import PLAIN, Redactor
-from proxy.compare.redact_fields import LOOKED_AT_BEYOND, MAX_STORED_FIELDS, MAX_STORED_VALUE, headers, url
+from proxy.compare.redact_fields import BROKEN_OFF, MAX_STORED_FIELDS, MAX_STORED_VALUE, headers, url
 from proxy.compare.result import Budget, Result
 from proxy.messages import Answer, Pair
 
@@ -64,4 +64,5 @@ def answer(side: Answer, budget: Budget, redactor: Redactor) -> dict[str, Any]:
 
 def target(raw: bytes, redactor: Redactor) -> str:
     """A request target: secret parameters masked, and what looks like a secret anywhere, percent-encoded or not."""
-    return url(raw[: MAX_STORED_VALUE + LOOKED_AT_BEYOND].decode("utf-8", "replace"), redactor)[:MAX_STORED_VALUE]
+    shown = url(raw[:MAX_STORED_VALUE].decode("utf-8", "replace"), redactor)
+    return (shown if len(raw) <= MAX_STORED_VALUE else shown[:-BROKEN_OFF])[:MAX_STORED_VALUE]

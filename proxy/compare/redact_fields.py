@@ -15,8 +15,8 @@ MAX_STORED_FIELDS = 100
 MAX_STORED_VALUE = 8 * 1024
 """Characters of a target or a field value."""
 
-LOOKED_AT_BEYOND = 1024
-"""Characters behind a cut that are looked at, for half a secret has lost its shape."""
+BROKEN_OFF = 1024
+"""Characters at the end of a redacted text that was cut before: half a secret has lost its shape."""
 
 _COOKIE = re.compile(r"\s*([^=;\s]{1,200})\s*=\s*([^;]*)")
 _CREDENTIALS = re.compile(
@@ -66,7 +66,8 @@ def headers(fields: Fields, redactor: Redactor) -> list[list[str]]:
 
 def header(name: str, value: str, redactor: Redactor) -> str:
     """One field value, redacted."""
-    return _header(name, value[: MAX_STORED_VALUE + LOOKED_AT_BEYOND], redactor)[:MAX_STORED_VALUE]
+    shown = _header(name, value[:MAX_STORED_VALUE], redactor)
+    return (shown if len(value) <= MAX_STORED_VALUE else shown[:-BROKEN_OFF])[:MAX_STORED_VALUE]
 
 
 def _header(name: str, value: str, redactor: Redactor) -> str:

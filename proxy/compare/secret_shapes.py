@@ -36,6 +36,9 @@ _PEM = re.compile(
 )
 _DIGITS = re.compile(r"(?<![\d.])\d(?:[ \u00a0\n-]?\d){12,}+(?!\d)")
 _DOTTED_CARD = re.compile(r"(?<![\d.])\d{4}(?:\.\d{4}){3}(?![\d.])")
+_MOST_GROUPS = 6
+"""Of four digits and more that have room in a card number, and one more."""
+
 _GROUP = re.compile(r"\d+")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _USERINFO = re.compile(r"(?<=://)(?:[^\s/?#@:]{0,200}:[^\s/?#@]{1,200}|[^\s/?#@:]{16,200})(?=@)")
@@ -205,7 +208,7 @@ def _cards(text: str) -> Iterator[Span]:
         groups = [(m.start() + run.start(), m[0]) for m in _GROUP.finditer(run[0])]
         for first, (start, _) in enumerate(groups):
             taken = ""
-            for at, more in groups[first:]:
+            for at, more in groups[first : first + _MOST_GROUPS]:
                 if (len(more) < 4 and len(taken) < 12) or len(taken) + len(more) > 19:
                     break
                 taken += more
