@@ -8,7 +8,7 @@ new again, and says that it was accepted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import log
+from math import log, log1p
 from typing import Literal, NamedTuple, get_args
 
 State = Literal["new", "accepted", "fixed", "regressed"]
@@ -75,12 +75,10 @@ def _state(decided: Mark | None, last_seen: float, now: float) -> Standing:
 def seems_fixed(seen: int, before: int, without: int) -> bool:
     """Whether a difference is gone: seen ``seen`` times in ``before`` comparisons, then not in ``without`` more.
 
-    True if chance explains such a gap with less than ``CHANCE`` at its earlier share. Between n sightings there are n
-    gaps, each of which might be that long by chance, so each has only its part of that chance.
+    True if chance explains such a gap with less than ``CHANCE`` at its earlier share. That share is only known as well
+    as so few sightings tell it: after n of them in N comparisons the next gap is longer than M with the chance
+    (N / (N + M)) ** n. And there are n gaps by now, each of which might be that long, so each has its part of it.
     """
     if without < LEAST_WITHOUT or seen < 1 or before < 1:
         return False
-    share = seen / before
-    if share >= 1.0:
-        return True
-    return without * log(1.0 - share) < log(CHANCE / (seen + 1))
+    return seen * log1p(without / before) > log((seen + 1) / CHANCE)

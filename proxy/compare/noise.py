@@ -53,22 +53,18 @@ def is_noise(rates: Rates, rule: Noise) -> bool:
 
 
 def look(legacy: str, again: str) -> Look:
-    """The matcher that would have called two values of legacy's equal, as shown (JSON, or the text of a header);
-    ``other``: none would."""
+    """The matcher that would have called two values of legacy's equal, as shown; ``other``: none would, or they are not
+    shown whole as JSON."""
     if legacy.startswith(MASKED) or again.startswith(MASKED):
         return "opaque" if legacy.startswith(MASKED) and again.startswith(MASKED) else "other"
-    one, two = _value(legacy), _value(again)
+    try:
+        one, two = orjson.loads(legacy), orjson.loads(again)
+    except orjson.JSONDecodeError:
+        return "other"
     for name in _LOOKS:
         if compare(Matcher(name), one, two) == "equal":
             return name
     return "other"
-
-
-def _value(shown: str) -> object:
-    try:
-        return orjson.loads(shown)
-    except orjson.JSONDecodeError:
-        return shown
 
 
 MASKED = "«masked"
