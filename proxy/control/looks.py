@@ -54,6 +54,8 @@ class Looks:
     def _bounded(self, key: tuple[str, str], shape: str) -> str:
         known = self._shapes.get(key)
         if known is None:
+            if len(self._shapes) >= MAX_CELLS:
+                return OTHER_SHAPE
             known = self._shapes[key] = set()
         if shape in known:
             return shape

@@ -50,6 +50,13 @@ _MEMO_BYTES: Final = 512
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SEGMENT: Final = re.compile(r"[^\W\d][^\W\d]*(?:[.~-][^\W\d]+)*\d{0,2}|v\d{1,2}(?:\.\d{1,2}){0,2}")
 """Words, which may be joined by ``-``, ``.`` or ``_`` and end in two digits, and versions."""
+_WORD: Final = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
+MAX_WORD: Final = 20
+"""Letters of one word of a name: what goes on for longer is a token."""
+_SHORT: Final = 12
+_LETTERS_A_WORD: Final = 3
+"""Names of more than 12 characters have at least so many letters to each word on average; tokens of letters in either
+case have less."""
 _PARAMETER: Final = re.compile(r"([$@]?[^\W\d][\w.:-]*)((?:\[[\w.:-]{0,40}\]){0,4})")
 _INDEX: Final = re.compile(r"\[\d*\]")
 _DIGITS: Final = re.compile(r"\d{5}|(?=[a-fA-F]*\d)\b[0-9a-fA-F]{8,}\b")
@@ -311,7 +318,14 @@ def segment_name(segment: bytes) -> str:
     text = unquote_to_bytes(segment[: 3 * MAX_NAME + 1]).decode("utf-8", "replace")
     if not text:
         return ""
-    return text if len(text) <= MAX_NAME and _SEGMENT.fullmatch(text) else DATA
+    return text if len(text) <= MAX_NAME and _SEGMENT.fullmatch(text) and not _is_token(text) else DATA
+
+
+def _is_token(text: str) -> bool:
+    if len(text) <= _SHORT:
+        return False
+    words = _WORD.findall(text.lower() if text.isupper() else text)
+    return max(map(len, words)) > MAX_WORD or sum(map(len, words)) < _LETTERS_A_WORD * len(words)
 
 
 def parameter_name(raw: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxy.core.coverage import OTHER
 from proxy.messages import CompareCounters, Histogram, Paired, RouteCounters
 
 
@@ -43,9 +44,15 @@ def add_histogram(into: Histogram, more: Histogram) -> None:
         into.total += more.total
 
 
-def add_pairs(into: dict[str, list[int]], more: dict[str, list[int]]) -> None:
-    """Add counts of two columns, key by key."""
-    for key, (one, two) in more.items():
+MAX_PAIRS = 10_000
+"""Keys of one table of two columns. Each process sends a bounded number of its own; this bounds the sum over those
+that come and go."""
+
+
+def add_pairs(into: dict[str, list[int]], more: dict[str, list[int]], rest: str) -> None:
+    """Add counts of two columns, key by key; what finds no room is added to the key ``rest``."""
+    for name, (one, two) in more.items():
+        key = name if name in into or len(into) < MAX_PAIRS else rest
         known = into.get(key, (0, 0))
         into[key] = [known[0] + one, known[1] + two]
 
@@ -62,8 +69,8 @@ def add(into: Tally, more: Tally) -> None:
     into.traffic.matched += more.traffic.matched
     into.traffic.self_matched += more.traffic.self_matched
     _add_paired(into.traffic.paired, more.traffic.paired)
-    add_pairs(into.traffic.coverage, more.traffic.coverage)
-    add_pairs(into.compare.shapes, more.compare.shapes)
+    add_pairs(into.traffic.coverage, more.traffic.coverage, OTHER)
+    add_pairs(into.compare.shapes, more.compare.shapes, f"{OTHER}\x1f")
     add_counts(into.compare.expected, more.compare.expected)
     into.compare.selfs += more.compare.selfs
     into.compare.sizes = [a + b for a, b in zip(into.compare.sizes, more.compare.sizes, strict=True)]
