@@ -146,8 +146,9 @@ class Batch:
         return buckets
 
 
-def _count(into: dict[K, int], key: K, times: int, bound: int = MAX_COUNTERS) -> bool:
-    if key not in into and len(into) >= bound:
+def _count(into: dict[K, int], key: K, times: int, more: int = 0) -> bool:
+    """Add, unless it is a further key above the bound and so many ``more``."""
+    if key not in into and len(into) >= MAX_COUNTERS + more:
         return False
     into[key] = into.get(key, 0) + times
     return True
