@@ -55,8 +55,8 @@ MAX_WORD: Final = 20
 """Letters of one word of a name: what goes on for longer is a token."""
 _SHORT: Final = 12
 _LETTERS_A_WORD: Final = 3
-"""Names of more than 12 characters have at least so many letters to each word on average; tokens of letters in either
-case have less."""
+"""Names of more than 12 characters that join words by capitals have at least so many letters to each; tokens have
+less."""
 _PARAMETER: Final = re.compile(r"([$@]?[^\W\d][\w.:-]*)((?:\[[\w.:-]{0,40}\]){0,4})")
 _INDEX: Final = re.compile(r"\[\d*\]")
 _DIGITS: Final = re.compile(r"\d{5}|(?=[a-fA-F]*\d)\b[0-9a-fA-F]{8,}\b")
@@ -325,7 +325,8 @@ def _is_token(text: str) -> bool:
     if len(text) <= _SHORT:
         return False
     words = _WORD.findall(text.lower() if text.isupper() else text)
-    return max(map(len, words)) > MAX_WORD or sum(map(len, words)) < _LETTERS_A_WORD * len(words)
+    humps = len(words) - sum(text.count(separator) for separator in "-_.~")
+    return max(map(len, words)) > MAX_WORD or sum(map(len, words)) < _LETTERS_A_WORD * humps
 
 
 def parameter_name(raw: bytes) -> str:
