@@ -326,7 +326,7 @@ def _is_token(text: str) -> bool:
         return False
     words = _WORD.findall(text.lower() if text.isupper() else text)
     humps = len(words) - sum(text.count(separator) for separator in "-_.~")
-    return max(map(len, words)) > MAX_WORD or sum(map(len, words)) < _LETTERS_A_WORD * humps
+    return max(map(len, words), default=0) > MAX_WORD or sum(map(len, words)) < _LETTERS_A_WORD * humps
 
 
 def parameter_name(raw: bytes) -> str:

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.config.model import Match
@@ -122,6 +122,14 @@ def test_what_was_not_seen_is_not_counted() -> None:
 )
 def test_segments_that_are_data_collapse(path: str, template: str) -> None:
     assert LearnedPaths().template(path.encode()) == template
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+@example(b"/" + b"_" * 20, b"_" * 20)
+def test_whatever_is_asked_has_a_cell_that_can_be_read(path: bytes, query: bytes) -> None:
+    cell = parse_cell(find(CellTable(), path, query))
+    assert cell.endpoint == "*" or cell.endpoint.startswith("/")
+    assert not any(character < " " for name in (cell.endpoint, *cell.parameters) for character in name)
 
 
 def test_names_beyond_the_fan_out_are_data_and_those_before_stay() -> None:
