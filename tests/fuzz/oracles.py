@@ -126,7 +126,9 @@ class Court:
             result = compare_pair(made, rules, limits, time.monotonic, redactor)
             spent = time.process_time() - began
         if spent > SLOW_SECONDS:
-            sizes = f"{len(legacy.body):,} and {len(candidate.body):,} bytes"
+            sizes = " and ".join(
+                f"{len(side.body):,} B {side.fields[:2]} {side.body[:12]!r}" for side in (legacy, candidate)
+            )
             self.outliers.append((spent, f"{sizes}, {result.verdict} {result.reason}"))
             self.outliers = sorted(self.outliers, reverse=True)[:10]
         self.verdicts[result.verdict] += 1
@@ -146,8 +148,7 @@ class Court:
 
 def make_record(made: Pair, result: Result, budget: Budget, redactor: Redactor) -> dict[str, Any]:
     """The record of a pair, as the comparator makes it."""
-    del redactor
-    return record(made, result, budget)
+    return record(made, result, budget, redactor)
 
 
 def pair(legacy: Answer, candidate: Answer, request: Fields) -> Pair:

@@ -150,7 +150,7 @@ def looking(look: str, dice: Dice) -> Any:
         return "t" + "".join(dice.pick("abcdefghijklmnop") for _ in range(15))
     if look == "url-without-host":
         host = dice.pick(("legacy.example", "candidate.example:8443", "127.0.0.1"))
-        return f"{dice.pick(('http', 'https'))}://{host}/orders/17?page=2"
+        return f"https://{host}/orders/17?page=2"
     return f"{dice.pick('abc')}xy-{10 + dice.below(90)}"
 
 
@@ -213,7 +213,7 @@ def forbidden(rule: Rule, here: Any, dice: Dice) -> Any:
         "uuid": ("not-a-uuid", "00000000", Num("7"), None),
         "timestamp": ("2024-01-01", "yesterday", Num("1704067200"), "2024-01-01T01:00:00Z"),
         "number": ("17", None, True), "opaque": (Num("1"), None, ["x"]),
-        "url-without-host": ("http://legacy.example/orders/18?page=2", "/x", "http://h/orders/17", None),
+        "url-without-host": ("https://legacy.example/orders/18?page=2", "/x", "ftp://h/orders/17", None),
         "regex": ("ABC-17", "abc-17x", "abc-", Num("17"), None),
     }  # fmt: skip
     return dice.pick(wrong[rule.what])

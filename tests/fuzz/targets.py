@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from tests.fuzz import hostile_targets, json_targets, judge_target, media_targets
+from tests.fuzz import contract_targets, hostile_targets, json_targets, judge_target, media_targets
 from tests.fuzz.media import MEDIA_TYPES
 from tests.fuzz.run import Target
 
 TARGETS: dict[str, Target] = {
     "json": json_targets.plain,
     "rules": json_targets.ruled,
+    "rename": contract_targets.renamed,
+    "subset": contract_targets.subset,
+    "schema": contract_targets.schema,
     "damaged": hostile_targets.damaged,
     "hostile": hostile_targets.whole,
     "decoders": hostile_targets.decoders,
@@ -18,5 +21,5 @@ TARGETS: dict[str, Target] = {
 }
 """What ``--target`` names."""
 
-WELL_FORMED = {"json", "rules", *MEDIA_TYPES}
+WELL_FORMED = {"json", "rules", "rename", "subset", "schema", *MEDIA_TYPES}
 """Targets whose bodies are all as they should be, so that hardly anything may be incomparable."""
