@@ -88,10 +88,9 @@ class Batch:
         bucket = bucket_of(at)
         coarse = group if group in (EQUAL, INCOMPARABLE) else MORE
         hour = bucket // HOUR_SECONDS * HOUR_SECONDS
-        return (
-            _count(self.pairs, (bucket, route, group), times)
-            or _count(self.pairs, (hour, route, coarse), times, MAX_COUNTERS + MAX_COUNTERS // 10)
-        )  # fmt: skip
+        if _count(self.pairs, (bucket, route, group), times):
+            return True
+        return _count(self.pairs, (hour, route, coarse), times, MAX_COUNTERS // 10)
 
     def add_compared(self, route: str, both: int, selfs: int) -> None:
         """Count pairs for the rates."""
