@@ -98,7 +98,7 @@ def good(**more: Any) -> Evidence:
     deltas.deltas[13] = 4000
     known: dict[str, Any] = {
         "route": "orders-read", "stage": "shadow", "equal": 4000, "requests": 4000, "candidate_requests": 200,
-        "paired": deltas, "legacy_seconds": histogram, "candidate_seconds": histogram, "coverage": 1.0,
+        "pairs": 4000, "paired": deltas, "legacy_seconds": histogram, "candidate_seconds": histogram, "coverage": 1.0,
     }  # fmt: skip
     return Evidence(**(known | more))
 
@@ -176,7 +176,8 @@ def whole(nasty: str = "") -> Report:
         equal=900, expected=73, mismatched=66, open=("ab0000000001", FINGERPRINT, "ab0000000002"), coverage=0.88,
         never=2, requests=1059, writes=60, dropped={"loop-lag": 12, "memory": 3}, incomparable=4,
         incomparable_by={"too-large": 4}, selfs=10, candidate_requests=0,
-        restarted=f"the difference ab0000000005 was fixed{nasty}", since=AT - 40_000, paired=busy().traffic.paired,
+        restarted=f"the difference ab0000000005 was fixed{nasty}", since=AT - 40_000, pairs=1050,
+        paired=busy().traffic.paired,
         legacy_seconds=busy().traffic.upstream_durations["monolith"],
         candidate_seconds=busy().traffic.shadow_durations["orders"],
     )  # fmt: skip

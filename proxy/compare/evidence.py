@@ -59,6 +59,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     records_lost: int = 0
     """Records of differences, on all routes, that the store did not keep."""
 
+    pairs: int = 0
+    """Pairs whose both sides were looked at for errors, answered or not."""
     paired: Paired = msgspec.field(default_factory=Paired)
     legacy_seconds: Histogram = msgspec.field(default_factory=Histogram)
     """To the first byte of legacy's answers, shadows included."""
@@ -72,11 +74,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def compared(self) -> int:
         """Pairs that were compared to the end."""
         return self.equal + self.expected + self.mismatched
-
-    @property
-    def pairs(self) -> int:
-        """Pairs whose both sides were looked at for errors and times."""
-        return sum(self.paired.deltas)
 
 
 class Bias(msgspec.Struct, frozen=True):

@@ -141,11 +141,14 @@ def _no_evidence(evidence: Evidence) -> str:
         return "At stage legacy nothing is compared: legacy answers alone."
     if evidence.stage == "retired":
         return "At stage retired nothing is compared: the candidate answers alone."
+    only_writes = 0 < evidence.writes == evidence.requests
+    if only_writes and evidence.reads_after_writes:
+        return "Every request is a write: reads after them are compared, how the candidate writes is not."
     if evidence.compared:
         return ""
     if not evidence.requests:
         return "No request came in this time."
-    if evidence.writes == evidence.requests and not evidence.reads_after_writes:
+    if only_writes:
         return "Every request is a write, and writes are not compared: see shadow.unsafe for what can be done."
     if not evidence.sample:
         return "No request is shadowed: shadow.sample is 0 %."

@@ -13,7 +13,7 @@ from proxy.compare.evidence import Evidence
 from proxy.compare.readiness import Readiness, assess
 from proxy.config.comparing import ReadyWhen
 from proxy.config.model import Route, Settings, compare_of, ready_when_of
-from proxy.control import report
+from proxy.control import report, report_figures
 from proxy.control.coverage import coverage_of
 from proxy.control.findings import Finding
 from proxy.control.inbox import Inbox, Standpoint
@@ -199,6 +199,7 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         fallbacks=dict(traffic.fallbacks),
         dropped=dict(traffic.shadow_dropped),
         records_lost=lost,
+        pairs=report_figures.pairs_of(traffic),
         paired=traffic.paired,
         legacy_seconds=report.times_of(traffic, settings.legacy),
         candidate_seconds=report.times_of(traffic, route.candidate or ""),

@@ -171,7 +171,7 @@ def _route(facts: Facts) -> RouteReport:
         not_listed=sum(max(0, len(shown) - MAX_LISTED) for shown in chosen.values()),
         fallbacks=dict(traffic.fallbacks),
         latency=_latency(traffic, sides),
-        paired=paired_of(traffic.paired),
+        paired=paired_of(traffic),
         sizes=sizes_of(tally.compare.sizes),
         coverage=coverage_of(tally),
         rules=rules_in_force(facts.compare),

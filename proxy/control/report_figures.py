@@ -12,8 +12,7 @@ import msgspec
 
 from proxy.compare.histograms import quantile
 from proxy.config.comparing import Compare, TypedMatcher
-from proxy.messages import DELTA_BUCKETS_SECONDS, SIZE_RATIO_BUCKETS
-from proxy.messages import Paired as PairedCounts
+from proxy.messages import DELTA_BUCKETS_SECONDS, SIZE_RATIO_BUCKETS, RouteCounters
 from proxy.store.evidence import PairCounts
 from proxy.store.tally import Tally
 
@@ -64,10 +63,19 @@ def _hour(start: int, tally: Tally | None, pairs: PairCounts | None, expected: f
     return hour
 
 
-class Paired(msgspec.Struct):
-    """The candidate's time minus legacy's, of both answers to one request. Seconds, interpolated in buckets; None
-    without pairs. ``buckets`` counts pairs by DELTA_BUCKETS_SECONDS."""
+def pairs_of(traffic: RouteCounters) -> int:
+    """Pairs whose both sides were looked at for errors. A side that failed is one of these, and has no time."""
+    paired, seen = traffic.paired, traffic.shadow
+    told = seen.get("compared", 0) + seen.get("sent-to-comparator", 0)
+    return max(told, sum(paired.deltas), paired.legacy_errors, paired.candidate_errors)
 
+
+class Paired(msgspec.Struct):
+    """The candidate's time minus legacy's, of both answers to one request, in ``count`` of ``pairs``: where a side did
+    not answer, or Banyan itself was slow, there is none. Seconds, interpolated in buckets; None without a time.
+    ``buckets`` counts by DELTA_BUCKETS_SECONDS."""
+
+    pairs: int
     count: int
     mean: float | None
     median: float | None
@@ -85,13 +93,15 @@ LEVEL_SECONDS = 0.001
 """Differences in time up to this are none: they are the first bucket on either side of nothing."""
 
 
-def paired_of(counted: PairedCounts) -> Paired:
+def paired_of(traffic: RouteCounters) -> Paired:
     """The same, worked out."""
+    counted = traffic.paired
     count = sum(counted.deltas)
     found = [quantile(counted.deltas, DELTA_BUCKETS_SECONDS, share, float("-inf")) for share in (0.5, 0.95, 0.99)]
     median, p95, p99 = (each.value if each else None for each in found)
     level = DELTA_BUCKETS_SECONDS.index(LEVEL_SECONDS)
     return Paired(
+        pairs=pairs_of(traffic),
         count=count,
         mean=counted.total / count if count else None,
         median=median,

@@ -33,7 +33,8 @@ def paired(times: int, **more: int) -> Paired:
 def good(**more: Any) -> Evidence:
     """A route that meets every criterion."""
     known = {
-        "route": "orders-read", "stage": "shadow", "equal": 4000, "requests": 4000, "paired": paired(4000),
+        "route": "orders-read", "stage": "shadow", "equal": 4000, "requests": 4000, "pairs": 4000,
+        "paired": paired(4000),
         "legacy_seconds": took(0.02, 4000), "candidate_seconds": took(0.02, 4000), "coverage": 0.95,
     }  # fmt: skip
     return Evidence(**(known | more))
@@ -67,7 +68,7 @@ def test_no_data_is_inconclusive_at_any_stage(stage: str) -> None:
 
 
 def test_few_equal_pairs_are_inconclusive_and_say_how_many_more() -> None:
-    found = assess(good(equal=400, paired=paired(400)), WANTED)
+    found = assess(good(equal=400, pairs=400), WANTED)
     assert found.verdict == "inconclusive"
     assert found.more == 2995 - 400
     assert criterion(found, "compared").sentence == "Only 400 of 1,000 pairs compared so far."
@@ -137,7 +138,10 @@ def test_a_route_of_writes_is_inconclusive() -> None:
     writes = Evidence(route="r", stage="shadow", requests=500, writes=500, coverage=0.0)
     assert assess(writes, WANTED).reasons[0].startswith("Every request is a write")
     reads = msgspec.structs.replace(writes, reads_after_writes=True)
-    assert assess(reads, WANTED).reasons == ["None of 500 requests was compared so far."]
+    said = "Every request is a write: reads after them are compared, how the candidate writes is not."
+    assert assess(reads, WANTED).reasons == [said]
+    many = good(requests=5000, writes=5000, reads_after_writes=True)
+    assert (assess(many, WANTED).verdict, assess(many, WANTED).reasons) == ("inconclusive", [said])
 
 
 def test_pairs_that_were_all_lost_are_named_as_the_cause() -> None:
@@ -297,6 +301,7 @@ evidences = st.builds(
     candidate_errors=st.sampled_from([0, 0, 1, 50]),
     fallbacks=st.sampled_from([{}, {}, {"reset": 1}, {"reset": 1, "timeout": 50}]),
     dropped=st.sampled_from([{}, {"loop-lag": 20}, {"memory": 3000}]),
+    pairs=counts,
     paired=st.builds(
         paired, counts, legacy_errors=st.sampled_from([0, 0, 3]), candidate_errors=st.sampled_from([0, 0, 3])
     ),

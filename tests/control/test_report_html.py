@@ -17,7 +17,7 @@ from proxy.control import charts
 from proxy.control.report_figures import paired_of, rules_in_force, sizes_of
 from proxy.control.report_html import KINDS, page, policy
 from proxy.control.report_samples import MAX_ROWS, around, side_by_side_of
-from proxy.messages import DELTA_BUCKETS_SECONDS, Paired
+from proxy.messages import DELTA_BUCKETS_SECONDS, Paired, RouteCounters
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -169,19 +169,21 @@ def test_bars_stand_for_the_pairs_in_their_bucket() -> None:
 def test_paired_times_are_told_as_exactly_as_the_buckets() -> None:
     deltas = [0] * (len(DELTA_BUCKETS_SECONDS) + 1)
     deltas[13], deltas[14], deltas[17] = 50, 30, 20  # -1 to 0 ms, 0 to 1 ms, 5 to 10 ms
-    found = paired_of(Paired(deltas, 0.15, 3, 1, 2))
-    assert (found.count, found.mean, found.would_time_out) == (100, 0.0015, 3)
+    found = paired_of(
+        RouteCounters(shadow={"compared": 90, "sent-to-comparator": 20}, paired=Paired(deltas, 0.15, 3, 1, 2))
+    )
+    assert (found.pairs, found.count, found.mean, found.would_time_out) == (110, 100, 0.0015, 3)
     assert found.median == 0.0
     assert found.p95 == pytest.approx(0.00875)
     assert found.slower == 0.2  # within a millisecond nobody is slower
-    nothing = paired_of(Paired())
+    nothing = paired_of(RouteCounters())
     assert (nothing.count, nothing.mean, nothing.median, nothing.slower) == (0, None, None, None)
 
 
 def test_a_far_faster_candidate_has_the_bound_that_is_known() -> None:
     deltas = [0] * (len(DELTA_BUCKETS_SECONDS) + 1)
     deltas[0] = 5
-    assert paired_of(Paired(deltas)).median == -10.0
+    assert paired_of(RouteCounters(paired=Paired(deltas))).median == -10.0
 
 
 def test_sizes_fall_into_three_kinds() -> None:
