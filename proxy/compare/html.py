@@ -248,7 +248,7 @@ def _settle(one: list[_Group], two: list[_Group]) -> None:
         for group in groups:
             here = counts.setdefault(group.chain, {})
             for token, times in Counter(group.members.get(ORDER, ())).items():
-                if not token.startswith("/"):
+                if not token.startswith(("/", "<")):  # of marks there is no other sign than the order
                     here.setdefault(token, (Counter(), Counter()))[side][times] += 1
     for chain, here in counts.items():
         names = dropped(here)

@@ -13,6 +13,7 @@ from proxy.compare.charsets import Charset, charset_of
 from proxy.compare.decode import codings
 from proxy.compare.media import UNSTRUCTURED
 from proxy.compare.readers import Content, content
+from proxy.compare.redact import cut
 from proxy.compare.result import Incomparable
 from proxy.compare.walk import Walk
 from proxy.messages import Answer
@@ -26,7 +27,7 @@ def compare_long(walk: Walk, legacy: Answer, candidate: Answer) -> None:
     if one is not None and one == two and same_coding and _charset(a) == _charset(b):
         return
     if a.reader != b.reader:
-        walk.report("type", "body", lambda: a.media or "no media type", lambda: b.media or "no media type")
+        report_media(walk, a, b)
         return
     if a.reader not in UNSTRUCTURED or not same_coding or codings(legacy.fields) or _charset(a) != _charset(b):
         raise Incomparable("too-large")
@@ -42,6 +43,12 @@ def compare_long(walk: Walk, legacy: Answer, candidate: Answer) -> None:
         if a.body[:kept] == b.body[:kept]:
             raise Incomparable("too-large")
         text.compare_bytes(walk, a.body, b.body)
+
+
+def report_media(walk: Walk, a: Content, b: Content) -> None:
+    """The bodies are of different kinds, by their media types."""
+    one, two = (walk.redactor.by_shape(side.media) or "no media type" for side in (a, b))
+    walk.report("type", "body", lambda: cut(one), lambda: cut(two))
 
 
 def _sized(answer: Answer) -> tuple[int, bytes] | None:

@@ -69,15 +69,24 @@ def _lines(text: str) -> Iterator[str]:
 def table_documents(legacy: Table, candidate: Table) -> tuple[list[Any], list[Any]]:
     """Both tables as lists of rows."""
     one, two = header(legacy), header(candidate)
-    if one is None or two is None:
+    if one is None or two is None or not (_shows(legacy, one, two) and _shows(candidate, two, one)):
         return legacy, candidate
+    if sorted(one) == sorted(two) and sorted(legacy[0]) != sorted(candidate[0]):
+        return legacy, candidate  # a second column of one name, and one that is called so
     return _objects(legacy, one), _objects(candidate, two)
+
+
+def _shows(table: Table, own: list[str], other: list[str]) -> bool:
+    """Whether each column that only this table has is seen in some row."""
+    longest = max(map(len, table[1:]), default=0)
+    return set(own[longest:]) <= set(other)
 
 
 def same_columns_in_another_order(legacy: Table, candidate: Table) -> bool:
     """Whether both have a header of the same names in another order."""
-    one, two = header(legacy), header(candidate)
-    return one is not None and two is not None and one != two and sorted(one) == sorted(two)
+    if header(legacy) is None or header(candidate) is None:
+        return False
+    return legacy[0] != candidate[0] and sorted(legacy[0]) == sorted(candidate[0])
 
 
 def _objects(table: Table, names: list[str]) -> list[Any]:

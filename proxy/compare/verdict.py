@@ -17,7 +17,7 @@ from proxy.compare import charsets, text
 from proxy.compare.decode import codings, decode_body
 from proxy.compare.document import canonical
 from proxy.compare.headers import compare_heads, outcome_of
-from proxy.compare.long import compare_long
+from proxy.compare.long import compare_long, report_media
 from proxy.compare.media import reader_of
 from proxy.compare.readers import Content, Documents, UnreadableError, content, read_pair
 from proxy.compare.redact import PLAIN, Redactor
@@ -34,8 +34,6 @@ _TIMEOUTS = frozenset(
     for kind, consequence in CONSEQUENCES.items()
     if consequence.party is Party.UPSTREAM and kind.value.endswith("timeout")
 )
-_BODILESS = frozenset({204, 205, 304})
-"""Statuses of answers without content (RFC 9110 section 6.4.1, 15.3.6)."""
 
 
 def compare_pair(
@@ -52,26 +50,26 @@ def compare_pair(
         return Result("mismatched", "", head.differences())
     ignored = compare_heads(head, pair, rules)
     found, more = head.differences(), head.more
-    if legacy.status // 100 == candidate.status // 100 and not _bodiless(pair):
+    if legacy.status // 100 == candidate.status // 100:
         try:
             body, ignored_there = _bodies(legacy, candidate, rules, budget, now, redactor)
         except Incomparable as end:
             # What was found in the head is true whatever the body holds; what was found in half a body is not.
-            return Result("mismatched", "", _by_weight(found), more) if found else Result("incomparable", end.reason)
+            return _mismatched(found, more, budget) if found else Result("incomparable", end.reason)
         ignored |= ignored_there
         found += body.differences()
         more += body.more
-    if found or more:
-        return Result("mismatched", "", _by_weight(found), more)
+    if found:
+        return _mismatched(found, more, budget)
     return Result("ignored" if ignored else "matched")
 
 
-def _by_weight(found: tuple[Difference, ...]) -> tuple[Difference, ...]:
-    return tuple(sorted(found, key=lambda difference: -WEIGHTS[difference.kind])) if len(found) > 1 else found
-
-
-def _bodiless(pair: Pair) -> bool:
-    return pair.method == "HEAD" or (pair.legacy.status in _BODILESS and pair.candidate.status in _BODILESS)
+def _mismatched(found: tuple[Difference, ...], more: int, budget: Budget) -> Result:
+    """The differences by their weight, the worst first; what has no room is counted."""
+    if len(found) > 1:
+        found = tuple(sorted(found, key=lambda difference: -WEIGHTS[difference.kind]))
+        more += sum(difference.times for difference in found[budget.differences :])
+    return Result("mismatched", "", found[: budget.differences], more)
 
 
 def _bodies(
@@ -109,7 +107,7 @@ def _bodies(
     if a == b:
         return walk, False
     if a.reader != b.reader:
-        walk.report("type", "body", lambda: a.media or "no media type", lambda: b.media or "no media type")
+        report_media(walk, a, b)
         return walk, False
     if a.reader in ("image", "bytes"):
         text.compare_bytes(walk, a.body, b.body)
