@@ -16,8 +16,9 @@ import pytest
 from proxy.config.model import Retention
 from proxy.store.batch import Seen, Way
 from proxy.store.diff_writer import DiffWriter
-from proxy.store.difflog import DiffLog
-from proxy.store.evidence import EvidenceLog
+from proxy.store.difflog import MAX_VALUES, DiffLog
+from proxy.store.evidence import MORE, EvidenceLog
+from proxy.store.rates import RateLog, Sighting
 from proxy.store.side_by_side import side_by_side
 from proxy.store.sqlite import StoreError, open_database, store_path
 
@@ -290,3 +291,66 @@ def test_two_columns_show_what_differs_and_stay_bounded() -> None:
     assert side_by_side("a\nb\nc", "a\nx\nc\nd") == [[" ", "a", "a"], ["~", "b", "x"], [" ", "c", "c"], ["+", "", "d"]]
     assert side_by_side("a\nb", "b") == [["-", "a", ""], [" ", "b", "b"]]
     assert len(side_by_side("x\n" * 100_000, "y\n" * 100_000)) == 2000
+
+
+def test_a_difference_tells_whom_it_affects_and_how(writer: DiffWriter, reopened: DiffLog) -> None:
+    ways = [
+        Way("legacy", "200/500", "GET", ("staff", "pilots")),
+        Way("legacy", "200/500", "GET", ("staff",)),
+        Way("candidate", "200/0", "HEAD", ()),
+    ]
+    for way in ways:
+        writer.seen(seen(), way)
+    assert writer.close(5)
+    (row,) = reopened.fingerprints()
+    assert row["arms"] == {"legacy": 2, "candidate": 1}
+    assert row["statuses"] == {"200/500": 2, "200/0": 1}
+    assert row["methods"] == {"GET": 2, "HEAD": 1}
+    assert row["cohorts"] == {"staff": 2, "pilots": 1}
+
+
+def test_only_so_many_values_of_a_dimension_are_told_apart(writer: DiffWriter, reopened: DiffLog) -> None:
+    for _ in range(2):
+        for number in range(MAX_VALUES + 30):
+            writer.seen(seen(), Way("legacy", f"200/{number + 100}", "GET", ()))
+    assert writer.close(5)
+    (row,) = reopened.fingerprints()
+    assert len(row["statuses"]) == MAX_VALUES + 1
+    assert row["statuses"]["other"] == 60
+    assert sum(row["statuses"].values()) == 2 * (MAX_VALUES + 30)
+
+
+def test_a_locked_store_loses_no_count_of_any_kind(path: Path) -> None:
+    writer = DiffWriter(path, FEW, random.Random(1).randrange, lambda event, text: None)
+    writer._try_open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert writer._db is not None
+        writer._db.execute("PRAGMA busy_timeout = 0")
+        for number in range(3):
+            offer(writer, number)
+            writer.within_legacy("orders", [Sighting("f1", "orders", "value", "$.f1", self_seen=1)])
+            writer.step()
+        other.execute("COMMIT")
+    assert writer.losses() == {"locked": 3}
+    writer.step()
+    log = DiffLog(writer._db)
+    assert log.fingerprints()[0]["count"] == 3
+    assert log.fingerprints()[0]["arms"] == {"legacy": 3}
+    assert log.verdict_totals() == {"orders": {"mismatched": 3}}
+    assert EvidenceLog(writer._db).counts("orders", 0).groups == [(frozenset({"f1"}), 3)]
+    (learned,) = RateLog(writer._db).learned(time.time(), {}, 86400.0)
+    assert (learned.self_count, round(learned.rates.selfs), round(learned.rates.seen)) == (3, 3, 3)
+    writer._db.close()
+
+
+def test_sets_of_differences_beyond_the_bound_are_mismatches_at_once(
+    writer: DiffWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.store.diff_writer.ROUTE_GROUPS", 3)
+    for number in range(5):
+        writer.pair("orders", AT, "mismatched", f"f{number}")
+    assert writer.close(5)
+    with closing(open_database(path)) as connection:
+        groups = dict(EvidenceLog(connection).counts("orders", 0).groups)
+    assert groups == {**{frozenset({f"f{number}"}): 1 for number in range(3)}, frozenset({MORE}): 2}

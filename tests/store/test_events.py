@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.compare.inbox import Action, Mark
 from proxy.messages import BreakerEvent
 from proxy.store.events import MAX_BREAKER_EVENTS, EventLog, StaleVersionError
 
@@ -121,3 +123,51 @@ def test_of_breaker_events_only_the_newest_are_kept_and_of_changes_all(log: Even
     assert kept[0].reason == f"why {begin + 699}"
     assert kept[-1].reason == f"why {begin + 700 - MAX_BREAKER_EVENTS}"
     assert len(log.recent(10_000, kind="change")) == begin // 700 + 2
+
+
+def said(action: Action, at: float = 1.0, **more: Any) -> Mark:
+    return Mark(action, at, "dana", more.pop("text", "why"), **more)
+
+
+def test_what_is_said_of_differences_is_read_back_in_order(log: EventLog) -> None:
+    first = log.append_mark("orders", "f1", said("accept", until=9.0), "new")
+    log.append_mark("orders", "f2", said("assign", who="lee", text=""), "new")
+    log.append_mark("orders", "f1", said("unaccept", 2.0), "accepted")
+    assert [(route, key, mark) for _, route, key, mark in log.marks()] == [
+        ("orders", "f1", said("accept", until=9.0)),
+        ("orders", "f2", said("assign", who="lee", text="")),
+        ("orders", "f1", said("unaccept", 2.0)),
+    ]
+    assert [key for _, _, key, _ in log.marks(after=first)] == ["f2", "f1"]
+    assert log.history("f1") == [said("accept", until=9.0), said("unaccept", 2.0)]
+    assert log.history("other") == []
+
+
+def test_what_is_said_of_differences_changes_no_route(log: EventLog) -> None:
+    log.append_mark("orders", "f1", said("accept"), "new")
+    assert log.overrides() == []
+    assert log.versions() == {}
+    (event,) = log.recent(10, kind="change")
+    assert (event.action, event.route, event.before, event.after["fingerprint"]) == (
+        "accept", "orders", {"state": "new"}, "f1",
+    )  # fmt: skip
+
+
+def test_what_banyan_says_of_one_difference_is_bounded_and_what_people_say_is_not(log: EventLog) -> None:
+    for number in range(50):
+        log.append_mark("r", "f1", said("auto-fixed" if number % 2 else "regressed", float(number)), "new")
+        log.append_mark("r", "f1", said("comment", float(number)), "new")
+    log.append_mark("r", "f2", said("regressed"), "fixed")
+    history = log.history("f1")
+    assert [mark.at for mark in history if mark.action == "comment"] == [float(n) for n in range(50)]
+    assert [mark.at for mark in history if mark.action != "comment"] == [float(n) for n in range(30, 50)]
+    assert len(log.history("f2")) == 1
+
+
+def test_looking_for_what_was_said_of_a_difference_uses_an_index(log: EventLog) -> None:
+    for query in (
+        "SELECT * FROM events WHERE json_extract(after, '$.fingerprint') = 'f' ORDER BY id",
+        "SELECT * FROM events WHERE json_extract(after, '$.fingerprint') IS NOT NULL AND id > 5 ORDER BY id",
+    ):
+        plan = " ".join(row[3] for row in log._db.execute(f"EXPLAIN QUERY PLAN {query}"))
+        assert "SCAN events" not in plan or "USING INDEX" in plan, plan
