@@ -79,8 +79,7 @@ class _Builder:
         space, _, local = name.rpartition(_SEPARATOR)
         element = Element(local, space)
         keep = self._kept[-1]
-        for at in range(0, len(attributes), 2):
-            key, value = attributes[at], attributes[at + 1]
+        for key, value in sorted(zip(attributes[::2], attributes[1::2], strict=True)):
             uri, _, own = key.rpartition(_SEPARATOR)
             if uri:
                 own = _prefixed(uri, own, element.attributes)
