@@ -60,7 +60,7 @@ class Exchange:
 
     # Defaults stand on the class: a request that needs nothing special sets few of them.
     body: RequestBody | None = None
-    pairing: Pairing | Glimpse | ReadBack | None = None
+    glimpse: Glimpse | None = None
     cell: CellCount | None = None  # of the coverage, once legacy answers
     drill: Drill | None = None  # a fault that this request is to meet on the candidate
     tries: list[Try] | None = None  # for the access log
@@ -93,6 +93,8 @@ class Exchange:
         self.route = runtime.unrouted
         self.stats = runtime.unrouted.stats
         self.arm = "legacy"
+        # Not on the class: compiled, a None there is a default only where the type has nothing else but one class.
+        self.pairing: Pairing | ReadBack | None = None
         self._worker = worker
 
     async def run(self) -> None:
@@ -204,6 +206,8 @@ class Exchange:
                 self.pairing.answered(self._failure, self.now)
             except Exception as error:  # noqa: BLE001 - as above
                 self._shadow_bug(error)
+        if self.glimpse is not None:
+            self.glimpse.answered(self._failure, self.now)
         if self.body is not None:
             self.body.forget()
         if self.tries is not None:
@@ -357,8 +361,10 @@ class Exchange:
             pairing = self.pairing
             if isinstance(pairing, Pairing):
                 pairing.cell = cell
-            elif pairing is None and (self.recorded or cell.look_at_unpaired):
-                self.pairing = Glimpse.begin(self, self._worker, cell)
+            elif self.recorded or cell.look_at_unpaired:
+                glimpse = self.glimpse = Glimpse.begin(self, self._worker, cell)
+                if glimpse is not None:
+                    glimpse.capture_head(head)
         except Exception as error:  # noqa: BLE001 - as above
             log_line("error", "coverage-internal-error", error=repr(error), route=self.decision.route_id)
 

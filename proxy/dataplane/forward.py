@@ -205,6 +205,8 @@ def start_answer(exchange: Exchange, connection: UpstreamConnection, head: Respo
     exchange.answering = True
     exchange.sent = len(piece)
     exchange.cover(head, empty=done and not piece)
+    if exchange.glimpse is not None:
+        exchange.glimpse.capture(piece)
     if exchange.pairing is not None:
         exchange.pairing.capture_head(head)
         exchange.pairing.capture(piece)
@@ -241,6 +243,8 @@ async def continue_answer(exchange: Exchange, connection: UpstreamConnection, id
             done = connection.body_done
             if piece and exchange.pairing is not None:
                 exchange.pairing.capture(piece)
+            if piece and exchange.glimpse is not None:
+                exchange.glimpse.capture(piece)
             if bandwidth:
                 connection.hold()
                 exchange.not_timed()

@@ -70,7 +70,7 @@ class Glimpse:
         if self._closed:
             return
         if not self._hold(self.mine.piece(piece)) or self.mine.truncated:
-            self.drop("")
+            self._drop()
 
     def answered(self, failure: FailureKind | None, now: float) -> None:
         """The answer is over since ``now`` (monotonic seconds); one that broke off says nothing."""
@@ -79,10 +79,9 @@ class Glimpse:
         if failure is None:
             self.mine.seconds = now - self._begun
             self._worker.send_pair(self._pair())
-        self.drop("")
+        self._drop()
 
-    def drop(self, reason: str) -> None:  # noqa: ARG002 - as of a pairing; it is not counted, see above
-        """Look at another one."""
+    def _drop(self) -> None:
         self._closed = True
         self.mine.pieces.clear()
         self._worker.shadow_bytes -= self._held
