@@ -207,7 +207,10 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - as above
                 self._shadow_bug(error)
         if self.glimpse is not None:
-            self.glimpse.answered(self._failure, self.now)
+            try:
+                self.glimpse.answered(self._failure, self.now)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._coverage_bug(error)
         if self.body is not None:
             self.body.forget()
         if self.tries is not None:
@@ -366,7 +369,10 @@ class Exchange:
                 if glimpse is not None:
                     glimpse.capture_head(head)
         except Exception as error:  # noqa: BLE001 - as above
-            log_line("error", "coverage-internal-error", error=repr(error), route=self.decision.route_id)
+            self._coverage_bug(error)
+
+    def _coverage_bug(self, error: Exception) -> None:
+        log_line("error", "coverage-internal-error", error=repr(error), route=self.decision.route_id)
 
     def _shadow_bug(self, error: Exception) -> None:
         log_line("error", "shadow-internal-error", error=repr(error), route=self.decision.route_id)
