@@ -121,6 +121,8 @@ async def comment(operations: Operations, fingerprint: str, text: str, actor: st
 
 async def _say(operations: Operations, fingerprint: str, mark: Mark) -> Finding:
     inbox = operations.inbox
+    if mark.action == "fixed":
+        await operations.save_figures()  # what was counted before it was fixed is no evidence any more
 
     def work() -> Finding:
         points = {point.kept.fingerprint: point for point in inbox.look()}
@@ -128,6 +130,8 @@ async def _say(operations: Operations, fingerprint: str, mark: Mark) -> Finding:
         if point is None:
             raise _unknown(fingerprint, points)
         _check(point, mark.action)
+        if mark.action == "fixed":
+            operations.ledger.counters.mark(mark.at, point.kept.route)
         inbox.say(point.kept.route, fingerprint, mark, point.standing.state)
         return next(f for f in inbox.findings(point.kept.route, len(points)) if f.fingerprint == fingerprint)
 

@@ -23,6 +23,7 @@ from proxy.control.report_figures import HOUR_SECONDS, Hour, trend_of
 from proxy.control.report_samples import SideBySide, side_by_side_of
 from proxy.store.evidence import PairCounts
 from proxy.store.tally import Tally, add, copy
+from proxy.store.tally import since as since_tally
 
 FRESH_SECONDS = 1.0
 """How old a verdict may be that is told once more: status, metrics and pages ask for all of them at a time."""
@@ -119,7 +120,7 @@ class _Store:
             restart.why if restart is not None else "",
             self._ledger.evidence.counts(route.id, since),
             self._differences.get(route.id, []),
-            self.tally(route.id, since),
+            since_tally(self.tally(route.id, since), self._ledger.counters.before(since, route.id)),
         )
 
     def tally(self, route: str, since: float) -> Tally:

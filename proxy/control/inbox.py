@@ -125,6 +125,7 @@ class Inbox:
         def work() -> list[str]:
             changed = self._ledger.evidence.judged_by(digests, since)
             for route in changed:
+                self._ledger.counters.mark(self._clock(), route)
                 self._ledger.events.append(
                     at=self._clock(), actor=actor, action="compare-changed", route=route, before={},
                     after={"evidence_since": since}, reason="the rules of comparing or the candidate changed",

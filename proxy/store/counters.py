@@ -21,6 +21,13 @@ CREATE TABLE IF NOT EXISTS counters (
     figures BLOB NOT NULL,
     PRIMARY KEY (hour, route)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counter_marks (
+    hour INTEGER NOT NULL,
+    route TEXT NOT NULL,
+    at REAL NOT NULL,
+    figures BLOB NOT NULL,
+    PRIMARY KEY (hour, route)
+) STRICT, WITHOUT ROWID;
 """
 
 HOUR_SECONDS = 3600
@@ -66,8 +73,25 @@ class CounterLog:
         for hour, route, blob in rows:
             yield hour * HOUR_SECONDS, route, _read(blob)
 
+    def mark(self, at: float, route: str) -> None:
+        """Remember what the hour of ``at`` has up to now, so that what comes after can be told from it; of an hour the
+        last mark is kept."""
+        self._db.execute(
+            "REPLACE INTO counter_marks SELECT hour, route, ?, figures FROM counters WHERE hour = ? AND route = ?",
+            (at, int(at) // HOUR_SECONDS, route),
+        )
+
+    def before(self, since: float, route: str) -> Tally:
+        """What the hour of ``since`` already had at its mark; nothing if there is no mark at or before ``since``."""
+        row = self._db.execute(
+            "SELECT figures FROM counter_marks WHERE hour = ? AND route = ? AND at <= ?",
+            (int(since) // HOUR_SECONDS, route, since),
+        ).fetchone()
+        return _read(row[0]) if row else Tally()
+
     def prune(self, before: float) -> int:
         """Delete the hours that were over at ``before``; how many rows went."""
+        self._db.execute("DELETE FROM counter_marks WHERE hour < ?", (int(before) // HOUR_SECONDS,))
         return self._db.execute("DELETE FROM counters WHERE hour < ?", (int(before) // HOUR_SECONDS,)).rowcount
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.messages import CompareCounters, Histogram, RouteCounters
 from proxy.store.counters import CounterLog
-from proxy.store.tally import Tally
+from proxy.store.tally import Tally, is_empty, since
 
 
 @pytest.fixture
@@ -57,3 +57,25 @@ def test_failed_write_adds_nothing_of_the_batch(log: CounterLog, db: sqlite3.Con
 def test_damaged_hour_reads_as_no_figures(log: CounterLog, db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO counters VALUES (0, 'a', x'ff00')")
     assert log.totals(0.0)["a"].traffic.requests == {}
+
+
+def test_what_came_after_a_mark_can_be_told_from_what_was_before(log: CounterLog) -> None:
+    log.add(7200.0, {"a": tally(3)})
+    log.mark(7300.0, "a")
+    log.add(7400.0, {"a": tally(2)})
+    after = since(log.totals(7300.0)["a"], log.before(7300.0, "a"))
+    assert after.traffic.requests == {"GET 200 legacy": 2}
+    assert since(log.totals(7250.0)["a"], log.before(7250.0, "a")).traffic.requests == {"GET 200 legacy": 5}, (
+        "too early"
+    )
+    assert is_empty(log.before(7300.0, "b"))
+
+
+def test_the_last_mark_of_an_hour_is_kept_until_the_hour_is_pruned(log: CounterLog) -> None:
+    log.add(7200.0, {"a": tally(1)})
+    log.mark(7300.0, "a")
+    log.add(7400.0, {"a": tally(1)})
+    log.mark(7500.0, "a")
+    assert log.before(8000.0, "a").traffic.requests == {"GET 200 legacy": 2}
+    log.prune(10_800.0)
+    assert is_empty(log.before(8000.0, "a"))
