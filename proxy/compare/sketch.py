@@ -50,6 +50,8 @@ def _items(items: list[Any], state: State, numbers: list[float] | None) -> list[
     if not state.unordered:
         return [stripped(item, state.item(at), numbers) for at, item in enumerate(items)]
     item_state = state.item(-1)
+    if item_state.ignore:
+        return []
     entries = []
     for item in items:
         inner: list[float] = []

@@ -40,6 +40,8 @@ class Walk:
         self._room = budget.differences
         self.found: dict[tuple[Kind, str], tuple[str, str, int]] = {}
         self.more = 0
+        self.trials = 0
+        """Trials within trials that are under way."""
 
     def differences(self) -> tuple[Difference, ...]:
         """What was found, in the order of its first occurrence."""
@@ -95,6 +97,18 @@ class Walk:
                 self._matched(state.matcher, a, b, path, secret=secret)
             elif state.tolerance is None or not state.tolerance.allows(a, b):
                 self._values(a, b, path, secret=secret)
+
+    def differs(self, a: Any, b: Any, state: State) -> bool:
+        """Whether two nodes differ, without reporting it."""
+        kept = self.found, self.more, self._room
+        self.found, self.more, self._room = {}, 0, 0
+        self.trials += 1
+        try:
+            self.node(a, b, state, "$", secret=True)
+            return self.more > 0
+        finally:
+            self.found, self.more, self._room = kept
+            self.trials -= 1
 
     def _matched(self, matcher: matchers.Matcher, a: Any, b: Any, path: str, *, secret: Secret) -> None:
         self.spend(_length(a) + _length(b))
