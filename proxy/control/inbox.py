@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from math import inf, nextafter
 from typing import NamedTuple
 
 import msgspec
@@ -183,7 +184,7 @@ class Inbox:
             # Of what is seen again it is as if it had never been gone; the sweep says so a moment later.
             gone = key in last_seen and _decided(marks) == "auto-fixed"
             if gone and standing(marks, last_seen[key], self._clock()).state == "fixed":
-                found.append(Restart(last_seen[key], f"the difference {key} has not been seen any more"))
+                found.append(Restart(_after(last_seen[key]), f"the difference {key} has not been seen any more"))
         latest = max(found, key=lambda each: each.at)
         return latest if latest.at > 0.0 else None
 
@@ -274,8 +275,8 @@ class Inbox:
             course = self._ledger.evidence.course(route)
             for point in candidates:
                 kept = point.kept
-                # A bucket is counted as before the last sighting if it began before it; an hour if it is old.
-                without = course.compared(kept.last, now)
+                # A bucket that the last sighting may be in is counted as before it; of an old one that is an hour.
+                without = course.compared(_after(kept.last), now)
                 before = course.compared(kept.first - 3600.0, kept.last)
                 if seems_fixed(min(course.seen.get(kept.fingerprint, 0), before), before, without):
                     text = f"not seen in {without:,} comparisons, after {kept.times:,} sightings"
@@ -299,6 +300,11 @@ def in_state(point: Standpoint, state: str) -> bool:
     if state == "noise":
         return point.noisy
     return state == "all" or point.standing.state == state
+
+
+def _after(at: float) -> float:
+    """The next moment: a bucket that begins with a sighting holds it."""
+    return nextafter(at, inf)
 
 
 def _decided(marks: list[Mark]) -> str:
