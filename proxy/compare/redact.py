@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import orjson
 
 from proxy.compare import masks
-from proxy.compare.document import Number
+from proxy.compare.document import Number, canonical_number
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
 from proxy.compare.secret_names import Secret, is_secret_name, spelling
@@ -28,6 +27,8 @@ MAX_SHOWN = 120
 _MAX_NAMES = 8192
 _SHORT = 7
 """Characters of a text in which no shape of a secret has room."""
+
+_LONGEST_CARD = 19
 
 _CALLED = ("name", "key", "field", "header", "param", "parameter", "property")
 _HELD = frozenset({"value", "values", "content"})
@@ -132,11 +133,11 @@ class Redactor:
         ``upto``: only what begins in so many characters; what stands behind them only helps to see what it is.
         """
         spans = self._shapes.find(text)
+        plain = unescaped(text)
+        if plain != text and len(more := self._shapes.find(plain)) > len(spans):  # an encoding hid something
+            text, spans = plain, more
         if not spans:
-            plain = unescaped(text)
-            if plain == text or not (spans := self._shapes.find(plain)):
-                return text[:upto]
-            text = plain
+            return text[:upto]
         pieces = []
         at = 0
         for start, end in spans:
@@ -148,14 +149,12 @@ class Redactor:
 
     def by_shape_encoded(self, text: str) -> str:
         """The same for a piece of a URL: percent-encoding hides no shape, and what is not secret keeps its spelling."""
-        plain = text.replace("+", " ")
-        for _ in range(_MAX_ENCODED):
-            once = unquote(plain)
-            if once == plain:
-                break
-            plain = once
-        redacted = self.by_shape(plain)
-        return redacted if redacted != plain or plain == text else self.by_shape(text)
+        if "+" in text:
+            plain = unescaped(text.replace("+", " "))
+            redacted = self.by_shape(plain)
+            if redacted != plain:
+                return redacted
+        return self.by_shape(text)
 
     def scalar(self, value: Any, *, secret: Secret) -> Any:
         """A JSON scalar as it may be stored; ``secret``: what its name says of it."""
@@ -171,15 +170,14 @@ class Redactor:
             return self.by_shape(inner)
         if isinstance(value, bool) or value is None:
             return value
-        if isinstance(value, Number):
-            text = value.written
-        elif isinstance(value, int):
-            if -1_000_000_000_000 < value < 1_000_000_000_000:
-                return value
-            text = str(value)
-        else:
-            text = f"{value:.0f}" if 1e12 <= value < 1e19 and value.is_integer() else ""
-        return self.mask(value) if text.isdigit() and is_card(text) else value
+        if isinstance(value, int) and -1_000_000_000_000 < value < 1_000_000_000_000:
+            return value
+        digits, _, power = canonical_number(value).partition("e")
+        if power.isdigit() and int(power) < _LONGEST_CARD:
+            digits += "0" * int(power)
+        elif power:
+            return value
+        return self.mask(value) if digits.isdigit() and is_card(digits) else value
 
     def key_of(self, key: str, *, secret: Secret) -> str:
         """A member's name as it may be stored: names can be data, too."""
@@ -206,10 +204,6 @@ class Redactor:
         else:
             text = orjson.dumps(shown).decode()
         return cut(text)
-
-
-_MAX_ENCODED = 3
-"""How often a piece of a URL may be percent-encoded and still be seen through."""
 
 
 def make_redactor(redaction: Redaction, fresh_key: bytes) -> Redactor:

@@ -34,22 +34,27 @@ _PEM = re.compile(
     r"(?:.*?-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|.*\Z)",
     re.DOTALL,
 )
-_DIGITS = re.compile(r"(?<![\d.])\d(?:[ \u00a0\n-]?\d){12,}+(?!\d)")
-_DOTTED_CARD = re.compile(r"(?<![\d.])\d{4}(?:\.\d{4}){3}(?![\d.])")
+_DIGITS = re.compile(r"(?<![0-9.])[0-9](?:[ \u00a0\n-]?[0-9]){12,}+")
+_DOTTED_CARD = re.compile(r"(?<![0-9.])[0-9]{4}(?:\.[0-9]{4}){3}(?![0-9.])")
 _MOST_GROUPS = 6
 """Of four digits and more that have room in a card number, and one more."""
 
-_GROUP = re.compile(r"\d+")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
+_GROUP = re.compile(r"[0-9]+")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _USERINFO = re.compile(r"(?<=://)(?:[^\s/?#@:]{0,200}:[^\s/?#@]{1,200}|[^\s/?#@:]{16,200})(?=@)")
 _HEX = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{64,}+(?![A-Za-z0-9])")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}")
 _PARAMETER = re.compile(r"[?&#;]([^\s=&#?;\"'<>]{1,100})=([^\s&#\"'<>]+)")
 
+_PART = re.compile(
+    r"(?is)form-data\s{0,8};[^\n]{0,400}?\bname\*?=\"?([^\";\r\n]{0,200})[^\n]{0,400}\n(?:[^\r\n]{1,400}\r?\n){0,4}\r?\n"
+    r"(.*?)(?=\r?\n--|\Z)"
+)
+
 _HINTS = (
     r"pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
     r"|digest|eyj|akia|asia|gh[pousr]_|xox|sk[_-]|rk[_-]|pk[_-]|glpat|github|whsec|aiza|ya29|gocspx|sg\.|hvs\.|dop_v1"
-    r"|://|<[a-z]|2\d\d[ \u00a0\n.-]?\d|3\d\d[ \u00a0\n.-]?\d|4\d\d[ \u00a0\n.-]?\d|5\d\d[ \u00a0\n.-]?\d"
+    r"|://|<[a-z]|form-data|2\d\d[ \u00a0\n.-]?\d|3\d\d[ \u00a0\n.-]?\d|4\d\d[ \u00a0\n.-]?\d|5\d\d[ \u00a0\n.-]?\d"
     r"|6\d\d[ \u00a0\n.-]?\d"
 )
 _IBAN_HINT = re.compile(r"[A-Z][A-Z]\d\d ?[A-Z0-9]")
@@ -73,8 +78,20 @@ def is_iban(text: str) -> bool:
 
 
 def unescaped(text: str) -> str:
-    """Letters, digits and signs of names that JSON or JavaScript has escaped (\\u0041), as themselves."""
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "\\u00" in text else text
+    """The text without percent-encoding, and with the letters, digits and signs of names that JSON or JavaScript has
+    escaped (\\u0041) as themselves."""
+    if "\\u00" in text:
+        text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    for _ in range(_MOST_ENCODINGS):
+        once = unquote(text) if "%" in text else text
+        if once == text:
+            break
+        text = once
+    return text
+
+
+_MOST_ENCODINGS = 3
+"""How often a text may be percent-encoded and still be seen through."""
 
 
 _ESCAPE = re.compile(r"\\u00(2[bBdDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
@@ -89,7 +106,9 @@ class Shapes:
         self._emails = emails
         more = ["[_.-]?".join(map(re.escape, spelled)) for name in names if (spelled := spelling(name))]
         self._named = re.compile(f"(?i){'|'.join(more)}") if more else None
-        self._assigned = re.compile(_ASSIGNED.replace("NAMES", "|".join([IN_TEXT, *more])))
+        inside = "|".join([IN_TEXT, *more])
+        self._assigned = re.compile((_ASSIGNED + _VALUE).replace("NAMES", inside))
+        self._opening = re.compile((_ASSIGNED + _OPENING).replace("NAMES", inside))
 
     def find(self, text: str) -> list[Span]:
         """Spans of secrets, in order, without overlaps."""
@@ -103,6 +122,7 @@ class Shapes:
             self._assignments(text, named, revealed)
         if hinted:
             found += _shapes(text)
+            self._parts(text, named)
             if "<" in text:
                 markup = Markup(text, self._judge, self._holds_secret)
                 named += markup.named
@@ -124,13 +144,25 @@ class Shapes:
     def _assignments(self, text: str, named: list[Span], revealed: list[Span]) -> None:
         for match in self._assigned.finditer(text):
             value = match.lastindex or 1
-            secret = self._judge(match[1])
-            if secret is False:
-                secret = self._judge(match[1].rpartition(".")[2])
+            secret = self._is_secret(match[1])
             if secret is None and _closed(match, value):
                 revealed.append(match.span(value))
             elif secret:
                 named.append(match.span(value))
+        end = 0
+        for match in self._opening.finditer(text):
+            if match.start() >= end and self._is_secret(match[1]):
+                end = closing(text, match.end())
+                named.append((match.end(), end))
+
+    def _is_secret(self, name: str) -> Secret:
+        secret = self._judge(name)
+        return secret if secret is not False else self._judge(name.rpartition(".")[2])
+
+    def _parts(self, text: str, named: list[Span]) -> None:
+        """Parts of a form (RFC 7578) in text that was not read as one."""
+        if "form-data" in text:
+            named += (match.span(2) for match in _PART.finditer(text) if self._judge(match[1]))
 
     def _parameters(self, text: str, named: list[Span], revealed: list[Span]) -> None:
         """``?name=value`` and ``&name=value``; ``code`` is secret beside ``state`` (RFC 6749 section 4.1.2)."""
@@ -154,10 +186,29 @@ _QUOTE = r"&(?:quot|apos|#3[49]|#x2[27]);"
 _ASSIGNED = (
     r"(?is)(?<![\w.-])([\w.-]{0,100}(?:NAMES)[\w.-]{0,100})"
     rf"(?:\\?[\"']|{_QUOTE})?\]?\s{{0,8}}(?:=>|:=|={{1,3}}|:)\s{{0,8}}"
+)
+_VALUE = (
     r"""(?:\\"([^"\\]*)(?:\\")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
     rf"|{_QUOTE}([^&<>]*)"
     r"""|((?:(?:bearer|basic)\s+)?(?:«masked [^»]{0,60}»|[^\s"'&;,<>(){}\[\]]+)))"""
 )
+_OPENING = r"(?=[\[{])"
+_PIECE = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?|[\[{]|[\]}]""", re.DOTALL)
+
+
+def closing(text: str, at: int) -> int:
+    """Where the object or list that opens at ``at`` ends: if nothing closes it, at the end."""
+    depth = 0
+    for piece in _PIECE.finditer(text, at):
+        if piece[0] in "[{":
+            depth += 1
+        elif piece[0] in "]}":
+            depth -= 1
+            if depth == 0:
+                return piece.end()
+    return len(text)
+
+
 _HINT = re.compile(f"(?i){_HINTS}")
 _LOWER_HINT = re.compile(_HINTS)  # minding case and with a fixed character at each beginning: eight times as fast
 
