@@ -22,7 +22,8 @@ Word = Literal["ready", "not-ready", "inconclusive"]
 State = Literal["met", "not-met", "unknown", "not-asked"]
 
 ENOUGH = 100
-"""Fewer answers than this say nothing of a p99, an error share or a share of fallbacks."""
+"""Fewer answers than this say nothing of a p99, an error share or a share of fallbacks; unless ``compared`` asks for
+fewer, then that is enough here too."""
 MAX_UNJUDGED = 0.1
 """When more than this share of the sampled pairs was dropped or incomparable, the others say too little: what is lost
 is not lost by chance."""
@@ -152,6 +153,8 @@ def _no_evidence(evidence: Evidence) -> str:
         return "Every request is a write, and writes are not compared: see shadow.unsafe for what can be done."
     if not evidence.sample:
         return "No request is shadowed: shadow.sample is 0 %."
+    if evidence.restarted:
+        return "Evidence began anew, and no pair counts yet."
     if lost := {**evidence.dropped, **evidence.incomparable_by}:
         return f"No pair was compared to the end, all were lost: {counts(lost)}."
     return f"None of {number(evidence.requests, 'request')} was compared so far."
@@ -219,15 +222,15 @@ def _judged(evidence: Evidence) -> Criterion:
 def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     """Errors of both sides in pairs; and what the candidate's own clients got, held against legacy's share."""
     name, limit = "error_delta_below", wanted.error_delta_below
-    n, paired = evidence.pairs, evidence.paired
+    n, paired, enough = evidence.pairs, evidence.paired, min(ENOUGH, wanted.compared)
     answered, failed = evidence.candidate_requests, evidence.candidate_errors
-    if n < ENOUGH:
-        what = f"Errors are told apart from {ENOUGH} pairs on; there {plural(n, 'is', 'are')} {n:,}."
-        return Criterion(name, "unknown", what, None, limit, ENOUGH - n)
+    if n < enough:
+        what = f"Errors are told apart from {enough} pairs on; there {plural(n, 'is', 'are')} {n:,}."
+        return Criterion(name, "unknown", what, None, limit, enough - n)
     legacy = paired.legacy_errors / n
     delta = paired.candidate_errors / n - legacy
     what = f"The candidate fails on {paired.candidate_errors:,} and legacy on {paired.legacy_errors:,} of {n:,} pairs"
-    if answered >= ENOUGH and failed / answered - legacy > delta:
+    if answered >= enough and failed / answered - legacy > delta:
         delta = failed / answered - legacy
         what = (
             f"{failed:,} of the {answered:,} requests that the candidate was to answer ended in 5xx; "
@@ -242,10 +245,11 @@ def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     """p99 to the first byte; a ratio is claimed only as far as buckets can tell."""
     name, limit = "p99_ratio_below", wanted.p99_ratio_below
     legacy, candidate = _p99(evidence.legacy_seconds), _p99(evidence.candidate_seconds)
+    enough = min(ENOUGH, wanted.compared)
     fewest = min(sum(evidence.legacy_seconds.counts), sum(evidence.candidate_seconds.counts))
-    if legacy is None or candidate is None or fewest < ENOUGH:
-        what = f"A p99 needs {ENOUGH} answers of each side; of one there {plural(fewest, 'is', 'are')} {fewest:,}."
-        return Criterion(name, "unknown", what, None, limit, ENOUGH - fewest)
+    if legacy is None or candidate is None or fewest < enough:
+        what = f"A p99 needs {enough} answers of each side; of one there {plural(fewest, 'is', 'are')} {fewest:,}."
+        return Criterion(name, "unknown", what, None, limit, enough - fewest)
     ratio = candidate.value / legacy.value
     times = f"The candidate's p99 is {seconds(candidate.value)}, legacy's {seconds(legacy.value)} (read from buckets)"
     if INFINITE in (legacy.high, candidate.high):
@@ -272,12 +276,12 @@ def _p99(histogram: Histogram) -> Quantile | None:
 
 def _fallbacks(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     name, limit, n = "fallbacks_below", wanted.fallbacks_below, evidence.candidate_requests
-    fallen = sum(evidence.fallbacks.values())
-    if n < ENOUGH:
+    fallen, enough = sum(evidence.fallbacks.values()), min(ENOUGH, wanted.compared)
+    if n < enough:
         if evidence.stage in ("legacy", "shadow"):
             what = f"At stage {evidence.stage} the candidate is to answer nobody, so none can fall back."
             return Criterion(name, "not-asked", what, None, limit)
-        what = f"The candidate was to answer {number(n, 'request')}; fallbacks are judged from {ENOUGH} on."
+        what = f"The candidate was to answer {number(n, 'request')}; fallbacks are judged from {enough} on."
         return Criterion(name, "unknown", what, None, limit, None)
     share = fallen / n
     what = f"Legacy had to answer {fallen:,} of the {n:,} requests that were the candidate's"

@@ -151,6 +151,13 @@ def test_pairs_that_were_all_lost_are_named_as_the_cause() -> None:
     assert assess(lost, WANTED).reasons == ["No pair was compared to the end, all were lost: budget 6, memory 3."]
 
 
+def test_evidence_that_began_anew_is_named_as_the_cause() -> None:
+    anew = Evidence(route="r", stage="shadow", requests=9, restarted="the rules of comparing changed")
+    found = assess(anew, WANTED)
+    assert found.reasons == ["Evidence began anew, and no pair counts yet."]
+    assert found.bias[0].sentence == "Earlier evidence does not count: the rules of comparing changed."
+
+
 def test_no_sampling_is_named_as_the_cause() -> None:
     unsampled = Evidence(route="r", stage="shadow", requests=9, sample=0.0)
     assert assess(unsampled, WANTED).reasons == ["No request is shadowed: shadow.sample is 0 %."]
