@@ -221,16 +221,24 @@ async def test_a_client_that_leaves_is_not_seen_and_not_looked_at(worker: Worker
         assert counters.coverage == {}
 
 
-async def test_while_the_comparator_is_away_everything_is_still_counted(worker: Worker) -> None:
+async def test_while_the_comparator_is_away_everything_is_still_counted() -> None:
     legacy, candidate = sides()
+    async with legacy, candidate, running(comparator=False) as worker:
+        await worker.apply(migration(legacy, candidate, "cover-13", "shadow"))
+        for _ in range(3):
+            assert (await worker.ask("/a")).status == 200
+        counters = await settled(worker, "cover-13", 3)
+        assert [columns for _, columns in both(counters)] == [[3, 3]]
+        assert counters.shadow == {"compared": 3}
+
+
+async def test_a_write_that_is_read_back_is_looked_at_and_stays_uncompared(worker: Worker) -> None:
+    legacy, candidate = sides(ok(b"[1]", JSON), ok(b"[1]", JSON))
     async with legacy, candidate:
-        await worker.comparator_down()
-        try:
-            await worker.apply(migration(legacy, candidate, "cover-13", "shadow"))
-            for _ in range(3):
-                assert (await worker.ask("/a")).status == 200
-            counters = await settled(worker, "cover-13", 3)
-            assert [columns for _, columns in both(counters)] == [[3, 3]]
-            assert counters.shadow == {"compared": 3}
-        finally:
-            await worker.comparator_up()
+        shadow = {"unsafe": "read-after-write", "reads": [{"path": "/a"}]}
+        await worker.apply(migration(legacy, candidate, "cover-14", "shadow", shadow=shadow))
+        await worker.ask("/a", method="POST", body=b"n=1")
+        (found,) = await until(lambda: [pair for pair in looks(worker, "cover-14") if pair.method == "POST"])
+        assert (found.compared, found.body, found.legacy.body) == (False, b"n=1", b"[1]")
+        counters = await worker.route_when("cover-14", lambda c: c.shadow)
+        assert cells(counters)["POST", 200, "json"] == [1, 0]
