@@ -187,6 +187,7 @@ async def test_what_is_not_seen_any_more_is_found_to_be_fixed_and_comes_back_as_
     assert found[0] == pytest.approx(NOON + 90)  # its last sighting, which does not count any more
     counts = await rig.ledger.call(lambda: rig.ledger.evidence.counts("orders", found[0]))
     assert (counts.equal, counts.mismatched()) == (120, 0)
+    rig.now += 1
     await rig.pairs(1, "$.a")
     await rig.inbox.sweep()
     assert await rig.state() == "regressed"
