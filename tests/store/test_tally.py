@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.coverage import OTHER
 from proxy.messages import DURATION_BUCKETS_SECONDS, CompareCounters, Histogram, RouteCounters
-from proxy.store.tally import Tally, add, copy, is_empty, since
+from proxy.store.tally import MAX_PAIRS, Tally, add, copy, is_empty, since
 
 counts = st.dictionaries(st.sampled_from(["x", "y", "z"]), st.integers(1, 10**9), max_size=3)
 buckets = len(DURATION_BUCKETS_SECONDS) + 1
@@ -53,3 +54,13 @@ def test_histogram_with_other_buckets_is_left_out() -> None:
 def test_matches_found_by_workers_and_by_the_comparator_are_one_verdict() -> None:
     tally = Tally(RouteCounters(matched=5), CompareCounters(verdicts={"matched": 2, "mismatched": 1}))
     assert tally.verdicts() == {"matched": 7, "ignored": 0, "mismatched": 1, "incomparable": 0}
+
+
+def test_tables_of_two_columns_are_bounded_and_lose_no_count() -> None:
+    total = Tally()
+    for process in range(3):
+        cells = {f"{process}.{number}": [2, 1] for number in range(MAX_PAIRS // 2)}
+        add(total, Tally(traffic=RouteCounters(coverage=cells)))
+    assert len(total.traffic.coverage) == MAX_PAIRS + 1
+    assert total.traffic.coverage[OTHER] == [MAX_PAIRS, MAX_PAIRS // 2]
+    assert sum(seen for seen, _ in total.traffic.coverage.values()) == 3 * MAX_PAIRS
