@@ -251,7 +251,8 @@ def advise(route: Route, readiness: Readiness) -> Advice:
         return Advice("done", "The candidate answers alone; legacy is not asked any more.")
     if readiness.verdict == "ready":
         return Advice("go on", _go_on(route))
-    if not readiness.compared:
+    anew = any(bias.name == "restarted" for bias in readiness.bias)
+    if not readiness.compared and not anew:
         return Advice("no data", "Find out why nothing is compared before you decide; see below.")
     if readiness.more:
         return Advice("wait", f"Wait for {readiness.more:,} more comparisons, or send traffic.")

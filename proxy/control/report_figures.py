@@ -41,8 +41,10 @@ HOUR_SECONDS = 3600
 def trend_of(
     since: float, now: float, tallies: Mapping[int, Tally], pairs: Mapping[int, PairCounts], expected: frozenset[str]
 ) -> list[Hour]:
-    """Every hour from ``since`` to ``now`` (seconds since the epoch), empty ones too; both tables by start of hour."""
-    first, last = int(since) // HOUR_SECONDS, int(now) // HOUR_SECONDS
+    """Every hour from ``since``, or the first one in which anything was counted, to ``now`` (seconds since the epoch),
+    empty ones too; both tables by start of hour."""
+    begun = min([*tallies, *pairs], default=int(now)) // HOUR_SECONDS
+    first, last = max(int(since) // HOUR_SECONDS, begun), int(now) // HOUR_SECONDS
     return [
         _hour(number * HOUR_SECONDS, tallies.get(number * HOUR_SECONDS), pairs.get(number * HOUR_SECONDS), expected)
         for number in range(first, last + 1)

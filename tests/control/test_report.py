@@ -45,6 +45,11 @@ def test_nothing_compared_is_no_data() -> None:
     assert "- Compared: nothing" in markdown(report(facts(NOTHING, tally=tally(0))))
 
 
+def test_evidence_that_began_anew_waits() -> None:
+    anew = msgspec.structs.replace(NOTHING, requests=9, restarted="the rules of comparing changed")
+    assert only(facts(anew)).advice.sentence == "Wait for 2,995 more comparisons, or send traffic."
+
+
 def test_few_pairs_wait_for_as_many_as_are_missing() -> None:
     assert only(facts(good(equal=1000))).advice.sentence == "Wait for 1,995 more comparisons, or send traffic."
 

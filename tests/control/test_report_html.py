@@ -14,10 +14,12 @@ from reports import DIFFERING, FINGERPRINT, facts, finding, report, whole
 from proxy.compare.result import WEIGHTS
 from proxy.config.comparing import Compare
 from proxy.control import charts
-from proxy.control.report_figures import paired_of, rules_in_force, sizes_of
+from proxy.control.report_figures import paired_of, rules_in_force, sizes_of, trend_of
 from proxy.control.report_html import KINDS, page, policy
 from proxy.control.report_samples import MAX_ROWS, around, side_by_side_of
 from proxy.messages import DELTA_BUCKETS_SECONDS, Paired, RouteCounters
+from proxy.store.evidence import PairCounts
+from proxy.store.tally import Tally
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -184,6 +186,20 @@ def test_a_far_faster_candidate_has_the_bound_that_is_known() -> None:
     deltas = [0] * (len(DELTA_BUCKETS_SECONDS) + 1)
     deltas[0] = 5
     assert paired_of(RouteCounters(paired=Paired(deltas))).median == -10.0
+
+
+def test_the_course_begins_with_the_first_hour_that_has_anything_and_leaves_no_hour_out() -> None:
+    quiet, busy = (
+        Tally(),
+        Tally(RouteCounters(requests={"GET 200 legacy": 3, "GET 503 candidate": 2}, fallbacks={"reset": 1})),
+    )
+    pairs = {7200: PairCounts(3, 1, [(frozenset({"a"}), 2), (frozenset({"a", "b"}), 4)])}
+    found = trend_of(100.0, 14_500.0, {3600: busy, 14_400: quiet}, pairs, frozenset({"a"}))
+    assert [hour.start for hour in found] == [3600, 7200, 10_800, 14_400]
+    assert (found[0].requests, found[0].errors, found[0].fallbacks, found[0].mismatch_share) == (5, 2, 1, None)
+    assert (found[1].compared, found[1].mismatched, found[1].incomparable) == (9, 4, 1)  # "a" is expected
+    assert trend_of(8000.0, 14_500.0, {3600: busy}, {}, frozenset())[0].start == 7200
+    assert [hour.start for hour in trend_of(0.0, 14_500.0, {}, {}, frozenset())] == [14_400]
 
 
 def test_sizes_fall_into_three_kinds() -> None:
