@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 _LABELS: dict[str, str] = {
-    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "latin1": "latin-1",
+    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii", "latin1": "latin-1", "latin-1": "latin-1",
     "iso8859-1": "latin-1", "iso_8859-1": "latin-1", "utf-16": "utf-16", "utf-16le": "utf-16-le",
     "utf-16be": "utf-16-be", "utf-32": "utf-32", "utf-32le": "utf-32-le", "utf-32be": "utf-32-be",
     "shift_jis": "shift_jis", "shift-jis": "shift_jis", "sjis": "shift_jis", "windows-31j": "cp932", "euc-jp": "euc_jp",
@@ -91,11 +91,11 @@ def texts(a: bytes, b: bytes, labels: tuple[str, str], medias: tuple[str, str]) 
 
 
 def utf8(body: bytes, label: str, media: str = "") -> bytes:
-    """The body in UTF-8 without byte order mark, for readers that take nothing else; as it is where its charset is not
-    known to us."""
+    """The body in UTF-8, for readers that take nothing else (and pass over one byte order mark); as it is where its
+    charset is not known to us."""
     charset = charset_of(body, label, media)
     if charset.codec in ("utf-8", "ascii", ""):
-        return body[charset.mark :]
+        return body
     text = decode(body, charset)
     return body if text is None else text.encode("utf-8", "surrogatepass")
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 import brotli  # type: ignore[import-untyped]  # it ships no types
 import zstandard
 
+from proxy.compare.charsets import python_codec
 from proxy.compare.result import Budget, Incomparable
 from proxy.messages import Fields
 
@@ -155,8 +156,8 @@ def content_type(fields: Fields) -> tuple[str, str, str]:
 
 
 def to_text(body: bytes, charset: str) -> str:
-    """Text in its charset (UTF-8 unless said), what cannot be decoded as U+FFFD; never raises."""
+    """Text in its charset (UTF-8 unless it says one that we know), what cannot be decoded as U+FFFD; never raises."""
     try:
-        return body.decode(charset or "utf-8", "replace")
-    except (LookupError, UnicodeError, ValueError):
+        return body.decode(python_codec(charset) or "utf-8", "replace")
+    except UnicodeError:
         return body.decode("utf-8", "replace")

@@ -133,16 +133,20 @@ def _as_utf8(a: Content, b: Content) -> tuple[bytes, bytes]:
     return one, two
 
 
-def _json_bytes(side: Content) -> bytes:
-    """A JSON body in UTF-8."""
+def _json_bytes(side: Content) -> tuple[bytes, bool]:
+    """A JSON body in UTF-8, and whether it is in another encoding of Unicode without saying so: clients that only know
+    UTF-8 (RFC 8259 section 8.1) cannot read it then."""
     body = side.body
     if side.charset in ("", "utf-8") and body[:1] in (b"{", b"[") and body[1:2] != b"\x00":
-        return body  # nearly always
-    return charsets.utf8(body, side.charset)
+        return body, False  # nearly always
+    wide = not side.charset and charsets.charset_of(body, "").codec.startswith(("utf-16", "utf-32"))
+    return charsets.utf8(body, side.charset), wide
 
 
 def _json(a: Content, b: Content, budget: Budget) -> Documents:
-    one, two = _json_bytes(a), _json_bytes(b)
+    (one, wide_a), (two, wide_b) = _json_bytes(a), _json_bytes(b)
+    if wide_a != wide_b:
+        raise UnreadableError("legacy" if wide_a else "candidate", "JSON")
     try:
         x, y = parse_pair(one, two, budget)
     except NotJsonError as error:
@@ -157,7 +161,7 @@ def _json(a: Content, b: Content, budget: Budget) -> Documents:
 
 def _lines(a: Content, b: Content, budget: Budget) -> Documents:
     """One JSON document a line (also with RFC 7464's separators). Empty lines say nothing."""
-    sides = (_split(_json_bytes(a), budget), _split(_json_bytes(b), budget))
+    sides = (_split(_json_bytes(a)[0], budget), _split(_json_bytes(b)[0], budget))
     guarded = any(is_risky(line) for lines in sides for line in lines)
     x, y = _both("NDJSON", sides, lambda lines: [parse_json(line, budget, guarded=guarded) for line in lines])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from proxy.compare.charsets import utf8
 from proxy.compare.decode import content_type, decode_body
 from proxy.compare.document import NotJsonError, Number, parse_json
 from proxy.compare.paths import MAX_MEMBERS, is_name
@@ -45,10 +46,8 @@ def answer_shape(answer: Answer, media: str, budget: Budget) -> str:
         if not known:
             return "json (encoded)"
         charset = content_type(answer.fields)[1]
-        if charset not in ("", "utf-8", "utf8", "us-ascii"):
-            data = data.decode(charset, "replace").encode()
-        return sketch(parse_json(data, budget, guarded=False))
-    except (NotJsonError, Incomparable, LookupError, UnicodeError):
+        return sketch(parse_json(utf8(data, charset), budget, guarded=False))
+    except (NotJsonError, Incomparable):
         return "json (not readable)"
 
 

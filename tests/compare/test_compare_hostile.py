@@ -99,6 +99,14 @@ TRAPS: dict[str, list[tuple[str, bytes]]] = {
 }  # fmt: skip
 
 
+SAYS_NOTHING = {
+    "text/html: comments", "text/html: cdata", "text/event-stream: lines of data", "text/event-stream: events",
+    "multipart/form-data; boundary=x: boundaries",
+}  # fmt: skip
+"""Traps after which a little more says nothing to their readers: within a comment that has no end, in an event that is
+never sent off, after the last part."""
+
+
 def ends(result: Result, *verdicts: str) -> None:
     assert result.verdict in verdicts, result
     assert bool(result.reason) == (result.verdict == "incomparable")
@@ -113,13 +121,17 @@ def ends(result: Result, *verdicts: str) -> None:
     [pytest.param(media, body, id=f"{media}: {name}") for media, traps in TRAPS.items() for name, body in traps],
 )
 def test_a_trap_beside_the_same_with_a_little_more_is_no_match(
-    compare: Compare, make_answer: MakeAnswer, make_pair: MakePair, media: str, body: bytes
-) -> None:
+    compare: Compare, make_answer: MakeAnswer, make_pair: MakePair, media: str, body: bytes,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
     fields = [(b"Content-Type", media.encode())]
+    silent = request.node.callspec.id in SAYS_NOTHING
     trap, other, honest = (make_answer(data, fields) for data in (body, body + b"~x9", b"honest"))
     for legacy, candidate in ((trap, other), (other, trap), (trap, honest), (honest, trap)):
         result = compare(legacy, candidate)
-        ends(result, "mismatched", "incomparable")
+        ends(
+            result, "mismatched", "incomparable", *(["matched"] if silent and honest not in (legacy, candidate) else [])
+        )
         orjson.dumps(record(make_pair(legacy, candidate), result, Budget()))
     ends(compare(trap, make_answer(bytes(body), fields)), "matched")
 
@@ -210,7 +222,7 @@ def test_any_charset_gives_a_verdict_that_can_be_stored(
         b"xn--a-",
         b"\x00\xd8\x00\x00",
     )
-    for one in bodies:
+    for one in (*bodies, b"9" * 100_000):  # quadratic in some of Python's codecs, and a record is decoded, too
         for two in bodies:
             legacy, candidate = make_answer(one, fields), make_answer(two, fields)
             result = compare(legacy, candidate)
