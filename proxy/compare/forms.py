@@ -45,8 +45,11 @@ def _plain(text: str) -> str:
     text = unquote_plus(text, errors="surrogateescape")
     if text.isascii():
         return text
-    # A byte that is no UTF-8 is written as it was, so that it can be shown and serialised: %FF.
-    return "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    # A byte that is no UTF-8 becomes a sign and its number, the sign itself two, so that no two texts become one.
+    return "".join(
+        f"\ufffd{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else "\ufffd\ufffd" if c == "\ufffd" else c
+        for c in text
+    )
 
 
 def by_name(legacy: list[tuple[str, Any]], candidate: list[tuple[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,6 +14,8 @@ from typing import Any
 from proxy.compare.result import Budget, Incomparable
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
+_FIRST = re.compile(r"[\r\n]")
 _LABEL = re.compile(r"[^\W\d].{0,79}", re.DOTALL)
 MORE = "#more"
 """The fields of a row beyond its header."""
@@ -29,7 +31,7 @@ Table = list[list[str]]
 
 def header(table: Table) -> list[str] | None:
     """The names of the columns; None if the first row does not look like any. Of two columns of one name the second is
-    ``name (2)``."""
+    ``name #2``."""
     if not table or not all(_LABEL.fullmatch(name) for name in table[0]):
         return None
     names: dict[str, None] = {}
@@ -37,7 +39,7 @@ def header(table: Table) -> list[str] | None:
         other, number = name, 1
         while other in names:
             number += 1
-            other = f"{name} ({number})"
+            other = f"{name} #{number}"
         names[other] = None
     return list(names)
 
@@ -45,7 +47,7 @@ def header(table: Table) -> list[str] | None:
 def separator_of(text: str) -> str:
     """What separates the fields of a table that says it is comma-separated: the comma, unless its first line has none
     and another usual sign instead."""
-    first = text[:4096].partition("\n")[0]
+    first = _FIRST.split(_QUOTED.sub("", text[:4096]), maxsplit=1)[0]
     if "," in first:
         return ","
     return ";" if ";" in first else "\t" if "\t" in first else ","
