@@ -43,7 +43,7 @@ def test_status_shows_routes_workers_and_configuration(compared: Banyan) -> None
     run = banyan("status", "--admin", compared.admin)
     assert run.returncode == 0
     assert "workers: 1 of 1 up" in run.stdout
-    assert re.search(r"^orders-read +shadow +5 +0 % +0 +0 +0 % +\d+$", run.stdout, re.MULTILINE)
+    assert re.search(r"^orders-read +shadow +not ready +5 +0 % +0 +0 +0 % +\d+$", run.stdout, re.MULTILINE)
     found = json.loads(banyan("status", "--json", BANYAN_ADMIN=compared.admin).stdout)
     assert {"routes", "workers", "configuration", "store", "state", "listen"} <= set(found)
 
@@ -83,7 +83,7 @@ def test_refusal_is_one_line_and_exit_1(compared: Banyan, words: tuple[str, ...]
 @pytest.mark.parametrize(
     "words",
     [("stage", "orders-read", "live"), ("stage", "orders-read", "nope", "--reason", "x"), ("diffs", "a", "b"),
-     ("diffs", "show"), ("report", "--format", "html"), ("stage", "r", "canary", "--percent", "101", "--reason", "x")],
+     ("diffs", "show"), ("report", "--format", "pdf"), ("stage", "r", "canary", "--percent", "101", "--reason", "x")],
 )  # fmt: skip
 def test_usage_errors_exit_2(words: tuple[str, ...]) -> None:
     assert banyan(*words).returncode == 2
@@ -106,13 +106,17 @@ def test_diffs_lists_and_shows_a_pair_side_by_side(compared: Banyan) -> None:
 
 def test_report_is_markdown_json_or_a_file(compared: Banyan, tmp_path: Path) -> None:
     text = banyan("report", "--admin", compared.admin).stdout
-    assert "**Hold: 1 kind of difference in 100 % of 5 pairs; look at `banyan diffs show " in text
+    assert "**Not ready: 1 kind of difference is open: fix or accept it." in text
+    assert "Next: Look at the differences (`banyan diffs orders-read`)" in text
     target = tmp_path / "report.md"
     written = banyan("report", "orders-read", "-o", str(target), "--admin", compared.admin)
     assert (written.returncode, written.stdout) == (0, "")
     assert "## orders-read" in target.read_text()
     found = json.loads(banyan("report", "--format", "json", "--admin", compared.admin).stdout)
     assert found["routes"][0]["advice"]["word"] == "hold"
+    page = tmp_path / "report.html"
+    assert banyan("report", "--format", "html", "-o", str(page), "--admin", compared.admin).returncode == 0
+    assert page.read_text().count('<section class="route') == len(found["routes"])
     unwritable = banyan("report", "-o", str(tmp_path / "no" / "x.md"), "--admin", compared.admin)
     assert unwritable.returncode == 1
     assert "cannot be written" in unwritable.stderr
@@ -127,6 +131,7 @@ def test_report_is_markdown_json_or_a_file(compared: Banyan, tmp_path: Path) -> 
         ("diffs",),
         ("diffs", "show", "x"),
         ("report",),
+        ("readiness", "r"),
     ],
 )
 def test_nobody_there_is_exit_3_in_one_line(words: tuple[str, ...]) -> None:

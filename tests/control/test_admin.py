@@ -97,7 +97,7 @@ def test_unknown_pair_is_404_whatever_its_name(shared: Shared, identity: str) ->
     assert ask(f"{banyan.admin}/api/diffs/{identity.replace(' ', '%20')}").status == 404
 
 
-@pytest.mark.parametrize("query", ["format=html", "hours=0", "hours=x", "hours=99999", "hours=%D9%A1"])
+@pytest.mark.parametrize("query", ["format=pdf", "hours=0", "hours=x", "hours=99999", "hours=%D9%A1"])
 def test_bad_query_is_400(shared: Shared, query: str) -> None:
     _, banyan = shared
     assert ask(f"{banyan.admin}/api/report?{query}").status == 400
