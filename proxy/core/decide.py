@@ -39,11 +39,11 @@ def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) ->
     if plan.fixed is not None:
         if not plan.shadows:
             return plan.fixed["", replayable]
-        by_candidate = bool(plan.reverse_methods)  # at a fixed stage nobody else is answered by the candidate
-        return plan.fixed[_purpose(plan, request, chance, by_candidate=by_candidate), replayable]
+        # At a fixed stage only what the candidate answers has a shadow at legacy.
+        return plan.fixed[_purpose(plan, request, chance, bool(plan.reverse_methods)), replayable]
     arm, reason, user, cohort = choose(snapshot, plan, request)
     served_by_candidate = arm == "candidate"
-    purpose = _purpose(plan, request, chance, by_candidate=served_by_candidate)
+    purpose = _purpose(plan, request, chance, served_by_candidate)
     return Decision(
         snapshot.generation,
         plan,
@@ -96,18 +96,14 @@ def _replayable(plan: RoutePlan, request: Request) -> bool:
     return plan.replay_unsafe == "always"
 
 
-def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], *, by_candidate: bool) -> Purpose:
-    method = request.method
+def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], by_candidate: bool) -> Purpose:
+    method, sample = request.method, plan.sample
     if method in (plan.reverse_methods if by_candidate else plan.shadow_methods):
-        if not _sampled(plan.sample, chance):
+        if sample < 1 and chance() >= sample:
             return ""
-        if not by_candidate and method in plan.self_methods and chance() < plan.noise_sample:
-            return "compare" if method_overridden(request) else "self"  # legacy is asked twice for reads alone
-        return "compare"
-    if plan.reads_back and not by_candidate and method not in SAFE_METHODS and _sampled(plan.sample, chance):
-        return "read-back"
-    return ""
-
-
-def _sampled(sample: float, chance: Callable[[], float]) -> bool:
-    return sample >= 1 or (sample > 0 and chance() < sample)
+        if by_candidate or plan.noise_sample <= 0 or chance() >= plan.noise_sample or method not in plan.self_methods:
+            return "compare"
+        return "compare" if method_overridden(request) else "self"  # legacy is asked twice for reads alone
+    if not plan.reads_back or by_candidate or method in SAFE_METHODS or (sample < 1 and chance() >= sample):
+        return ""
+    return "read-back"

@@ -33,7 +33,8 @@ loop's time. The others wait for the next sweep."""
 
 def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: float) -> str:
     """Why nothing may be asked of an upstream beside the clients' requests; an empty text if it may."""
-    upstream, lag = way.upstream, worker.runtime.overload.shadow_lag
+    upstream, runtime = way.upstream, worker.runtime
+    lag = runtime.overload.shadow_lag
     if worker.draining:
         return "draining"
     if lag and worker.late(now) > lag:
@@ -42,7 +43,7 @@ def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: 
         return "concurrency"
     if upstream.shadows_in_flight >= upstream.settings.bulkhead.shadow or upstream.bulkhead.queued:
         return "bulkhead"
-    if worker.shadow_bytes >= worker.runtime.shadow_memory:
+    if worker.shadow_bytes >= runtime.shadow_memory:
         return "memory"
     return ""
 

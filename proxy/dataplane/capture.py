@@ -33,20 +33,20 @@ class Side:
     waited for, so that there is no digest.
     """
 
-    __slots__ = ("_cap", "_digest", "_mark", "fields", "given_up", "pieces", "seconds", "size", "status", "truncated")
+    # Defaults stand on the class: most answers are short and need no more than their status and size.
+    status = 0
+    size = 0
+    seconds = 0.0
+    truncated = False
+    given_up = False
+    _digest: _Hash | None = None
 
     def __init__(self, cap: int) -> None:
         self._cap = self._mark = cap
         if cap > DIGEST_FROM_BYTES:
             self._mark = DIGEST_FROM_BYTES
-        self._digest: _Hash | None = None
-        self.status = 0
         self.fields: Fields = []
         self.pieces: list[bytes] = []
-        self.size = 0
-        self.truncated = False
-        self.given_up = False
-        self.seconds = 0.0
 
     def head(self, head: ResponseHead) -> None:
         """The answer's head came."""

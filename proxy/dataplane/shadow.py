@@ -21,14 +21,15 @@ from proxy.dataplane.cells import cell_of, cohorts_of
 from proxy.dataplane.glimpse import no_answer
 from proxy.dataplane.stats import count
 from proxy.errors import FailureKind
-from proxy.messages import DELTA_BUCKETS_SECONDS, Pair
+from proxy.messages import DELTA_BUCKETS_SECONDS, Pair, Paired
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
 
 if TYPE_CHECKING:
     from proxy.core.coverage import CellCount
-    from proxy.core.snapshot import RoutePlan
+    from proxy.core.request import Request
+    from proxy.core.snapshot import Decision
     from proxy.dataplane.exchange import Exchange
-    from proxy.dataplane.upstreams import Way
+    from proxy.dataplane.runtime import RouteRuntime, Runtime
     from proxy.dataplane.worker import Worker
     from proxy.wire.response import ResponseHead
 
@@ -52,15 +53,11 @@ class Pairing(Asking):
     _failure = ""
     _answered = False
 
-    def __init__(
-        self, exchange: Exchange, worker: Worker, plan: RoutePlan, way: Way, permit: int, request: bytes, body: bytes
-    ) -> None:
-        user = exchange.user() if way.upstream.by_identity else None
-        super().__init__(worker, exchange.stats, plan, way, permit, request, exchange.now, user)
-        # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
-        self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
-        self._runtime, self._route = exchange.runtime, exchange.route
-        self.mine = Side(plan.route.shadow.max_body)
+    # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
+    _facts: tuple[Request, Decision, bytes, bytes]
+    _runtime: Runtime
+    _route: RouteRuntime
+    mine: Side
 
     @classmethod
     def begin(cls, exchange: Exchange, worker: Worker) -> Pairing | None:
@@ -90,8 +87,13 @@ class Pairing(Asking):
             if exchange.body.chunked:
                 trailers = exchange.client.body.trailers if isinstance(exchange.client.body, ChunkedBody) else []
                 sent = (chunk(body) if body else b"") + last_chunk(trailer_lines(trailers))
-        pairing = cls(exchange, worker, plan, way, permit, marked(exchange.head, MARK) + sent, body)
-        pairing._hold(len(sent))
+        user = exchange.user() if way.upstream.by_identity else None
+        pairing = cls(worker, stats, plan, way, permit, marked(exchange.head, MARK) + sent, exchange.now, user)
+        pairing._facts = (exchange.request, decision, exchange.request_id, body)
+        pairing._runtime, pairing._route = exchange.runtime, route
+        pairing.mine = Side(plan.route.shadow.max_body)
+        if sent:
+            pairing._hold(len(sent))
         pairing.start(exchange.request.method)
         return pairing
 
@@ -216,17 +218,25 @@ class Pairing(Asking):
         the pair is left out of the differences.
         """
         mine, shadow, paired = self.mine, self.shadow, self._stats.counters.paired
-        by_legacy, failed = self._facts[1].arm == "legacy", bool(self._failure or self.shadow_failure)
-        if self.timed and not failed:
+        by_legacy = self._facts[1].arm == "legacy"
+        if self._failure or self.shadow_failure or self.too_slow or mine.status >= 500 or shadow.status >= 500:
+            self._blame(paired, by_legacy)
+            if self._failure or self.shadow_failure:
+                return
+        if self.timed:
             delta = shadow.seconds - mine.seconds if by_legacy else mine.seconds - shadow.seconds
             paired.deltas[bisect_left(_DELTAS, delta)] += 1
             paired.total += delta
-        if failed or self.too_slow or mine.status >= 500 or shadow.status >= 500:
-            bad = (bool(self._failure) or mine.status >= 500, bool(self.shadow_failure) or shadow.status >= 500)
-            paired.legacy_errors += bad[not by_legacy]
-            paired.candidate_errors += bad[by_legacy]
-            failure = self.shadow_failure if by_legacy else self._failure
-            paired.would_time_out += failure in _TIMEOUTS or (by_legacy and self.too_slow)
+
+    def _blame(self, paired: Paired, by_legacy: bool) -> None:
+        bad = (
+            bool(self._failure) or self.mine.status >= 500,
+            bool(self.shadow_failure) or self.shadow.status >= 500,
+        )
+        paired.legacy_errors += bad[not by_legacy]
+        paired.candidate_errors += bad[by_legacy]
+        failure = self.shadow_failure if by_legacy else self._failure
+        paired.would_time_out += failure in _TIMEOUTS or (by_legacy and self.too_slow)
 
     def _pair(self) -> Pair:
         request, decision, request_id, body = self._facts
