@@ -20,7 +20,6 @@ from proxy.store.evidence import MORE, EvidenceLog
 from proxy.store.rates import RateLog
 from proxy.store.sqlite import open_database
 
-
 NOW = 150.0  # of the writer; pairs are from 100 s
 
 
