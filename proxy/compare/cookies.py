@@ -2,7 +2,8 @@
 
 Law: a cookie is compared by its name, its value and each of its attributes; the order of cookies and attributes, the
 case of their names and how a date is written do not matter. Of a cookie with a secret name only whether it has a value
-is compared, for such values are new each time.
+is compared, for such values are new each time. No value is shown but those that the configuration reveals: a session
+may have any name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from proxy.compare.matchers import Outcome
+from proxy.compare.redact import Redactor
 
 MAX_COOKIES = 200
 """Cookies of one answer that are read; browsers keep fewer of one site."""
@@ -105,7 +107,7 @@ Compare = Callable[[str, str, str], Outcome]
 
 
 def compare_cookies(
-    legacy: list[bytes], candidate: list[bytes], at: float, is_secret: Callable[[str], bool | None], compare: Compare
+    legacy: list[bytes], candidate: list[bytes], at: float, redactor: Redactor, compare: Compare
 ) -> list[CookieDifference]:
     """What differs between the Set-Cookie values of two answers. ``at``: when they were made."""
     sides = [[parse_cookie(raw, at) for raw in values[:MAX_COOKIES]] for values in (legacy, candidate)]
@@ -115,34 +117,37 @@ def compare_cookies(
         ones, twos = ([cookie for cookie in side if cookie.name == name] for side in sides)
         if len(ones) > 1 or len(twos) > 1:
             ones, twos = sorted(ones, key=lambda c: c.place), sorted(twos, key=lambda c: c.place)
-        secret = bool(is_secret(name))
+        secret = redactor.is_secret(name)
+        show = str if secret is None else redactor.mask
         for one, two in zip(ones, twos, strict=False):
-            found += _compare(one, two, compare, secret=secret)
-        found += [CookieDifference(name, "", _said(one, secret=secret), None) for one in ones[len(twos) :]]
-        found += [CookieDifference(name, "", None, _said(two, secret=secret)) for two in twos[len(ones) :]]
+            found += _compare(one, two, compare, show, secret=bool(secret))
+        found += [CookieDifference(name, "", _said(one, show, secret=bool(secret)), None) for one in ones[len(twos) :]]
+        found += [CookieDifference(name, "", None, _said(two, show, secret=bool(secret))) for two in twos[len(ones) :]]
     if max(len(legacy), len(candidate)) > MAX_COOKIES and legacy[MAX_COOKIES:] != candidate[MAX_COOKIES:]:
         found.append(CookieDifference("*", "", f"{len(legacy)} cookies", f"{len(candidate)} cookies"))
     return found
 
 
-def _said(cookie: Cookie, *, secret: bool) -> str:
+def _said(cookie: Cookie, show: Callable[[str], str], *, secret: bool) -> str:
     if cookie.deletes:
         return "deleted"
-    return "set" if secret else f"set to {cookie.value}"
+    return "set" if secret else f"set to {show(cookie.value)}"
 
 
-def _compare(one: Cookie, two: Cookie, compare: Compare, *, secret: bool) -> list[CookieDifference]:
+def _compare(
+    one: Cookie, two: Cookie, compare: Compare, show: Callable[[str], str], *, secret: bool
+) -> list[CookieDifference]:
     name = one.name
     found: list[CookieDifference] = []
     if one.deletes != two.deletes:
-        return [CookieDifference(name, "", _said(one, secret=secret), _said(two, secret=secret))]
+        return [CookieDifference(name, "", _said(one, show, secret=secret), _said(two, show, secret=secret))]
     if not one.deletes:
         if secret:
             if bool(one.value) != bool(two.value):
                 a, b = ("with a value" if cookie.value else "empty" for cookie in (one, two))
                 found.append(CookieDifference(name, "", a, b))
         elif one.value != two.value and (outcome := compare(name, one.value, two.value)) != "equal":
-            found.append(CookieDifference(name, "", one.value, two.value, format=outcome == "format"))
+            found.append(CookieDifference(name, "", show(one.value), show(two.value), format=outcome == "format"))
     for key in dict.fromkeys((*_KNOWN, *one.attributes, *two.attributes)):
         x, y = one.attributes.get(key), two.attributes.get(key)
         if x == y or (one.deletes and key in ("expires", "max-age")):

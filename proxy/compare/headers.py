@@ -117,7 +117,7 @@ def _cookies(walk: Walk, a: list[bytes], b: list[bytes], at: float, rules: Compa
         return "value" if state is None or state.matcher is None else match(state.matcher, x, y)
 
     ignored = False
-    for found in compare_cookies(a, b, at, walk.redactor.is_secret, outcome):
+    for found in compare_cookies(a, b, at, walk.redactor, outcome):
         attribute = f";{found.attribute}" if found.attribute else ""
         place = f"cookie:{found.name.lower()}"
         if _ignored(rules, place) or _ignored(rules, place + attribute):

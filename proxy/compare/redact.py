@@ -173,7 +173,7 @@ class Redactor:
         if isinstance(value, int) and -1_000_000_000_000 < value < 1_000_000_000_000:
             return value
         digits, _, power = canonical_number(value).partition("e")
-        if power.isdigit() and int(power) < _LONGEST_CARD:
+        if power.isdigit() and len(power) < 3 and int(power) < _LONGEST_CARD:
             digits += "0" * int(power)
         elif power:
             return value

@@ -144,6 +144,14 @@ def test_what_makes_no_difference_to_a_cookie(heads: Heads, one: str, two: str) 
     assert heads(legacy, candidate) == heads(candidate, legacy) == Result("matched")
 
 
+def test_no_value_of_a_cookie_is_shown_that_is_not_revealed(heads: Heads) -> None:
+    one, two = [(b"Set-Cookie", b"__Host-s=Zqone; Path=/")], [(b"Set-Cookie", b"__Host-s=Zqtwo; Path=/")]
+    for legacy, candidate in ((one, two), (one, []), ([], two), (one, [(b"Set-Cookie", b"__Host-s=; Max-Age=0")])):
+        result = heads(legacy, candidate)
+        assert found(result) == [("cookie", "cookie:__Host-s")]
+        assert "Zq" not in repr(result)
+
+
 def test_cookies_with_secret_names_tell_only_whether_they_have_a_value(heads: Heads) -> None:
     result = heads([(b"Set-Cookie", b"session=s3cret")], [(b"Set-Cookie", b"session=")])
     assert found(result) == [("cookie", "cookie:session")]

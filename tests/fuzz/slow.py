@@ -47,7 +47,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _fraction(text: str) -> tuple[str, ...]:
     match = _FRACTION.fullmatch(text)
     if match is None or len(match[4] or "") > 12:
-        raise _UnreadableError(text)
+        return ("fraction", text)  # told apart by its spelling: nobody can hold it
     digits = match[2] + (match[3] or "")
     power = int(match[4] or 0) - len(match[3] or "")
     while len(digits) > 1 and digits.endswith("0"):
