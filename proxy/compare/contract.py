@@ -132,7 +132,9 @@ def _put(node: Any, steps: tuple[Step, ...], star: int, values: _Found) -> tuple
     groups: dict[Any, _Found] = {}
     for place, value in values:
         groups.setdefault(place[star][0], []).append((place, value))
-    children = _children(node, groups, values[0][0][star][1])
+    example = values[0][0]
+    deeper = rest[0].wild and type(example[star + 1][0]) is int
+    children = _children(node, groups, example[star][1], [] if deeper else {})
     if children is None:
         return False, node
     for key, group in groups.items():
@@ -142,13 +144,13 @@ def _put(node: Any, steps: tuple[Step, ...], star: int, values: _Found) -> tuple
     return True, children
 
 
-def _children(node: Any, keys: Iterable[Any], length: int) -> Any:
+def _children(node: Any, keys: Iterable[Any], length: int, empty: Any) -> Any:
     """A copy of the node, which has children at ``keys``, or a new one for them; None if it has not. ``length``: of the
-    list that the keys came from."""
+    list that the keys came from; ``empty``: what its other items become."""
     wanted = dict.fromkeys(keys)
     if type(next(iter(wanted))) is int:
         if node is _NOTHING:
-            return [_NOTHING if at in wanted else {} for at in range(length)]
+            return [_NOTHING if at in wanted else empty for at in range(length)]
         return list(node) if type(node) is list and max(wanted) < len(node) else None
     if node is _NOTHING:
         return dict.fromkeys(wanted, _NOTHING)

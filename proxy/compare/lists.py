@@ -58,6 +58,9 @@ class _Ordered(Pairing):
                 self.beyond(b[i : i + 1])
 
     def _of_one_length(self, a: list[Any], b: list[Any]) -> None:
+        if len(a) == 1:
+            self.compare(a[0], b[0])
+            return
         places = self.unequal(a, b)
         if len(places) < 2:
             for i in places:

@@ -25,16 +25,32 @@ _Steps = tuple[Step, ...]
 
 def compare_faults(settings: Settings, root: Node, indexes: list[int]) -> Iterator[Fault]:
     """All such faults. ``root`` is the merged document, ``indexes`` the place in it of each of the settings' routes."""
+    for level, headers in _levels(settings, root, indexes):
+        yield from level.faults(headers)
+
+
+def compare_warnings(settings: Settings, root: Node) -> Iterator[Fault]:
+    """Rules of a valid configuration that say nothing, without harm."""
+    for level, headers in _levels(settings, root, list(range(len(settings.routes)))):
+        if headers is not None:
+            yield from level.needless(headers)
+
+
+def _levels(settings: Settings, root: Node, indexes: list[int]) -> Iterator[tuple[_Level, set[str] | None]]:
+    """Every level that has rules, with the headers that are compared where it holds; None: it holds nowhere."""
     headers = {route.id: _compared(settings, route) for route in settings.routes}
     every = set().union(*headers.values()) if headers else None
-    yield from _Level(settings.defaults.compare, ("defaults", "compare"), "defaults", root).faults(every)
+    if settings.defaults.compare.model_fields_set:
+        yield _Level(settings.defaults.compare, ("defaults", "compare"), "defaults", root), every
     for name, upstream in settings.upstreams.items():
-        mine = [headers[route.id] for route in settings.routes if route.candidate == name]
-        known = set().union(*mine) if mine else None
-        yield from _Level(upstream.compare, ("upstreams", name, "compare"), f"upstream {name!r}", root).faults(known)
+        if upstream.compare.model_fields_set:
+            mine = [headers[route.id] for route in settings.routes if route.candidate == name]
+            known = set().union(*mine) if mine else None
+            yield _Level(upstream.compare, ("upstreams", name, "compare"), f"upstream {name!r}", root), known
     for index, route in zip(indexes, settings.routes, strict=True):
-        level = _Level(route.compare, ("routes", index, "compare"), f"route {route.id!r}", root)
-        yield from level.faults(headers[route.id])
+        if route.compare.model_fields_set:
+            level = _Level(route.compare, ("routes", index, "compare"), f"route {route.id!r}", root)
+            yield level, headers[route.id]
 
 
 def _compared(settings: Settings, route: Route) -> set[str]:
@@ -55,8 +71,6 @@ class _Level:
 
     def faults(self, headers: set[str] | None) -> list[Fault]:
         """All faults of this level; ``headers``: those that are compared where it holds, None if it holds nowhere."""
-        if not self.compare.model_fields_set:
-            return []
         for number, text in enumerate(self.compare.ignore):
             self._path("ignore", text, ("ignore", number))
         for sort in ("match", "unordered", "tolerance", "map"):
@@ -68,9 +82,27 @@ class _Level:
             self._expression(text, matcher)
         self._renames()
         self._contradictions()
-        if headers is not None:
-            self._headers(headers)
+        for named, at, name in self._headers("match", headers):
+            what = f"{named!r}: the header {name} is not compared, so it is never matched"
+            self._fault("match", what, at, f"add {name} to compare.headers, or remove the rule")
         return self.found
+
+    def needless(self, headers: set[str]) -> list[Fault]:
+        """Warnings of what is ignored and not compared anyway."""
+        self.faults(headers)
+        self.found = []
+        for named, at, name in self._headers("ignore", headers):
+            what = f"{named!r}: the header {name} is not compared anyway"
+            self._fault("ignore", what, at, "remove the rule, or add it to compare.headers if it should be compared")
+        return self.found
+
+    def _headers(self, sort: str, compared: set[str] | None) -> Iterator[tuple[str, Loc, str]]:
+        """The rules of a sort that name a header which is not compared, with its name."""
+        for named, at in self.named.get(sort, {}).items():
+            if isinstance(named, str) and compared is not None:
+                name = named.partition(":")[2] if named.startswith("header:") else "set-cookie"
+                if name not in compared:
+                    yield named, at, name
 
     def _fault(self, sort: str, what: str, at: Loc, hint: str = "", *, key: bool = True) -> None:
         node = locate(self.root, (*self.loc, *at), key=key)
@@ -146,16 +178,6 @@ class _Level:
                 if named in self.named.get("rename", {}):
                     what = f"{at[1]!r} is renamed at this level, so legacy's answer has nothing there any more"
                     self._fault(sort, what, at, "write the candidate's path, to which it is renamed")
-
-    def _headers(self, compared: set[str]) -> None:
-        for sort in ("ignore", "match"):
-            for named, at in self.named.get(sort, {}).items():
-                if not isinstance(named, str):
-                    continue
-                name = named.partition(":")[2] if named.startswith("header:") else "set-cookie"
-                if name not in compared:
-                    what = f"{named!r}: the header {name} is not compared, so the rule says nothing"
-                    self._fault(sort, what, at, f"add {name} to compare.headers, or remove the rule")
 
 
 def _covered(named: _Steps | str, ignored: dict[_Steps | str, Loc]) -> bool:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config.comparing import MIN_KEY
+from proxy.config.compare_lint import compare_warnings
 from proxy.config.lint import ABSENT, lint
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate, plain_value, read_yaml
@@ -66,6 +67,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     settings = _validated(document, root, faults, judge_references=whole)
     if faults or settings is None:
         raise ConfigError(sorted(set(faults)))
+    warnings += compare_warnings(settings, root)
     return Loaded(settings, json.dumps(document).encode(), (*files, *users_files, *keys_files), root, tuple(warnings))
 
 
