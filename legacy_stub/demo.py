@@ -1,10 +1,12 @@
-"""``make demo``: a migration in twenty seconds.
+"""``make demo``: a migration in less than a minute.
 
 Law: everything that the demo starts, it ends, on every way out (done, Ctrl-C, SIGTERM, SIGHUP, a child that does not
 start); everything that it writes lies in one temporary folder. It takes free ports only, so it disturbs nobody.
 
 The story: (1) the monolith, two services and Banyan start; (2) customers shop; (3) the catalog service is killed, and
-(4) started again; (5) the customers' view is judged and the migration report printed; (6) on a terminal it serves on.
+(4) started again; (5) the migration report is printed; (6) the teams deploy services without the regressions and say
+so; (7) customers shop on, (8) the customers' view is judged and it is shown how each route's readiness moved; (9) on a
+terminal it serves on.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 import aiohttp
 
 from legacy_stub.processes import Child, Children, NotStarted
+from legacy_stub.repair import Moments, mark_fixed
 from legacy_stub.traffic import Tally, Traffic
 from proxy.wire.tasks import spawn
 
@@ -32,6 +35,7 @@ RATE = 150.0  # requests a second, while the story is told
 GENTLE_RATE = 5.0  # and while it serves on
 USERS = 60
 KILLED_AT, BACK_AT = 0.4, 0.7  # shares of the time
+AFTER_SHARE = 0.9  # of the time, for shopping after the repair
 SETTLE_SECONDS = 2.5  # workers and comparator report their figures about once a second
 READY_SECONDS = 20.0
 ENDED_BY_SIGNAL = 128
@@ -72,22 +76,30 @@ class Demo:
         self._screen = screen
         self._client_url = ""
         self._admin_url = ""
+        self._ports: dict[str, str] = {}
+        self._services: list[Child] = []
+        self._database = str(folder / "shop.db")
+        self._moments = Moments()
 
     async def run(self) -> int:
         """Tell the story; the exit code."""
         try:
             catalog = await self._start()
-            tally = await self._shop(catalog)
-            return await self._finish(tally)
+            await self._look("at first")
+            traffic = Traffic(self._client_url, rate=RATE, users=USERS)
+            await self._shop(traffic, catalog)
+            await self._report()
+            await self._repair()
+            await self._shop_on(traffic)
+            return await self._finish(traffic.tally)
         finally:
             self._children.stop()
 
     async def _start(self) -> Child:
         say, start = self._screen.say, self._children.start
-        database = str(self._folder / "shop.db")
-        monolith = await start("monolith", "legacy_stub.monolith", "--database", database)
-        catalog = await start("catalog", "legacy_stub.services.catalog")
-        orders = await start("orders", "legacy_stub.services.orders", "--database", database)
+        monolith = await start("monolith", "legacy_stub.monolith", "--database", self._database)
+        catalog = await self._serve("catalog")
+        orders = await self._serve("orders", "--database", self._database)
         banyan = await start(
             "banyan",
             "proxy",
@@ -108,7 +120,17 @@ class Demo:
         for child in (monolith, catalog, orders):
             say(f"{child.name:<9} {child.urls[0]}")
         say(f"{'banyan':<9} {self._client_url} for clients, {self._admin_url} for operators")
+        self._services = [orders]
         return catalog
+
+    async def _serve(self, name: str, *options: str) -> Child:
+        """Start one of the new services; again at the port that it had, if it was there before."""
+        port = self._ports.get(name)
+        child = await self._children.start(
+            name, f"legacy_stub.services.{name}", *options, *(("--port", port) if port else ())
+        )
+        self._ports[name] = child.urls[0].rpartition(":")[2]
+        return child
 
     async def _until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -131,8 +153,7 @@ class Demo:
         counts = re.findall(r"^banyan_fallbacks_total\{[^}]*\} (\S+)", figures, re.MULTILINE)
         return int(sum(map(float, counts)))
 
-    async def _shop(self, catalog: Child) -> Tally:
-        traffic = Traffic(self._client_url, rate=RATE, users=USERS)
+    async def _shop(self, traffic: Traffic, catalog: Child) -> None:
         began = time.monotonic()
         every = 0.5 if self._screen.terminal else max(2.0, self._seconds / 5)
         self._screen.say(f"{USERS} customers shop for {self._seconds:g} s, about {RATE:g} requests a second")
@@ -142,13 +163,44 @@ class Demo:
             await self._children.kill(catalog)
             self._screen.say("the catalog service is killed; the monolith answers in its place")
             await self._watch(shopping, traffic.tally, began, self._seconds * BACK_AT, every)
-            port = catalog.urls[0].rpartition(":")[2]
-            await self._children.start("catalog", "legacy_stub.services.catalog", "--port", port)
+            self._services.append(await self._serve("catalog"))
             self._screen.say("the catalog service is back")
             await self._watch(shopping, traffic.tally, began, float("inf"), every)
-            return await shopping
+            await shopping
         finally:
             shopping.cancel()
+
+    async def _report(self) -> None:
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self._look(f"after {self._seconds:g} s")
+        self._screen.say()
+        self._screen.say(await self._command("report"))
+        self._screen.say()
+
+    async def _repair(self) -> None:
+        """The teams deploy what they repaired, and say of each difference that it is gone."""
+        for service in self._services:
+            await self._children.kill(service)
+        await self._serve("catalog", "--fixed")
+        await self._serve("orders", "--database", self._database, "--fixed")
+        count = await mark_fixed(self._admin_url)
+        self._screen.say(f"both teams deploy repaired services and mark {count} differences as fixed")
+
+    async def _shop_on(self, traffic: Traffic) -> None:
+        seconds = self._seconds * AFTER_SHARE
+        self._screen.say(f"the customers shop on for {seconds:g} s")
+        began = time.monotonic()
+        shopping = spawn(traffic.run(seconds), "shopping")
+        try:
+            await self._watch(shopping, traffic.tally, began, float("inf"), max(2.0, seconds / 3))
+            await shopping
+        finally:
+            shopping.cancel()
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self._look("at the end")
+
+    async def _look(self, moment: str) -> None:
+        self._moments.add(moment, await self._admin("/api/status") or "{}")
 
     async def _watch(
         self, shopping: asyncio.Task[Tally], tally: Tally, began: float, until: float, every: float
@@ -167,10 +219,9 @@ class Demo:
 
     async def _finish(self, tally: Tally) -> int:
         say = self._screen.say
-        await asyncio.sleep(SETTLE_SECONDS)
-        report = await self._command("report")
         say()
-        say(report)
+        for line in self._moments.table():
+            say(line)
         say()
         fine = self._judge(tally, await self._fallbacks())
         dead = self._children.dead()

@@ -20,7 +20,7 @@ from legacy_stub.serving import LATENCY, arguments, json_answer, number, serve, 
 PLANTED = (
     Planted("catalog-search", "type", "$.results[*].price", "Prices are decimals here, and decimals become strings."),
     Planted("catalog-product", "missing", "$.weight_g", "Nobody had weighed light things in the new model."),
-    Planted("catalog-list", "order", "$.products", "Sorted by name alone: colour variants share a name."),
+    Planted("catalog-list", "order", "$.products", "Colour variants share a name, and come by their colour."),
     Planted("catalog-product", "missing", "$.error", "The new framework's own 404."),
     Planted("catalog-product", "extra", "$.detail", "The new framework's own 404."),
 )
@@ -70,10 +70,11 @@ async def list_products(request: web.Request) -> web.Response:
         for product in request.app[SHELF].values()
         if query.get("category", product.category) in ("", product.category) and product.price_cents <= most
     ]
-    if request.app[FIXED]:
-        found.sort(key=lambda product: product.sku)
+    found.sort(key=lambda product: product.sku)
     found.sort(key=keys[sort])
     shown = found[(page - 1) * size : page * size]
+    if sort == "name" and not request.app[FIXED]:
+        shown.sort(key=lambda product: (product.name, product.color))
     body = {"products": [_summary(product) for product in shown], "page": page, "per_page": size, "total": len(found)}
     return json_answer(request, {**body, **stamp()})
 
