@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from proxy.compare.masks import MASK
+from proxy.compare.paths import parse_path
 
 Form = Literal["curl", "hurl", "pytest"]
 DEFAULT_BASE = "http://127.0.0.1:8080"
@@ -102,14 +103,13 @@ def _templated(text: str, name: str, plain: Callable[[str], str]) -> str:
 
 
 def pytest_case(record: dict[str, Any]) -> str:
-    """A test file that needs nothing but pytest; it asks BASE_URL and expects legacy's status and body."""
-    request, legacy = record["request"], record["legacy"]
-    name = _UNSAFE_IN_NAME.sub("_", f"{record['route']}_{request['method']}".lower()).strip("_")
+    """A test file that needs nothing but pytest: it asks BASE_URL, and expects what legacy had answered at the place of
+    the difference that the record is a sample of."""
+    request = record["request"]
+    name = _UNSAFE_IN_NAME.sub("_", f"{record['route']}_{record.get('kind') or request['method']}".lower()).strip("_")
     body = request["body"]["text"] or ""
-    expected = [f"    assert answer.status == {legacy['status']}"]
-    known = legacy["body"]["kind"] == "json" and not legacy["body"]["cut"] and not MASK.search(legacy["body"]["text"])
-    if known:
-        expected.append(f"    assert json.loads(body) == json.loads({json.dumps(legacy['body']['text'])})")
+    look, expected = _expectation(record)
+    fields = "".join(f"            {_python(n)}: {_python(v, n)},\n" for n, v in headers_sent(record))
     notes = "\n".join(_notes(record, "environment variable "))
     return f'''"""A recorded request: legacy's answer is what is expected.
 
@@ -117,12 +117,12 @@ def pytest_case(record: dict[str, Any]) -> str:
 """
 
 import http.client
-{"import json" + chr(10) if known else ""}import os
+{"import json" + chr(10) if look else ""}import os
 from urllib.parse import urlsplit
 
 BASE = urlsplit(os.environ.get("BASE_URL", "{DEFAULT_BASE}"))
 
-
+{look}
 def test_{name}() -> None:
     kind = http.client.HTTPSConnection if BASE.scheme == "https" else http.client.HTTPConnection
     connection = kind(BASE.hostname or "", BASE.port, timeout=30)
@@ -130,13 +130,79 @@ def test_{name}() -> None:
         {_python(request["method"])},
         BASE.path.rstrip("/") + {_python(request["target"], "target")},
         {f"{_python(body, 'body')}.encode()" if body else "None"},
-        {{{", ".join(f"{_python(n)}: {_python(v, n)}" for n, v in headers_sent(record))}}},
+        {{
+{fields}        }},
     )
     answer = connection.getresponse()
-    {"body = " if known else ""}answer.read()
+    body = answer.read()
     connection.close()
-{chr(10).join(expected)}
+{expected}'''
+
+
+_LOOK = '''
+def look(value: object, steps: list[str | None]) -> list[object]:
+    """What stands at a path; None is any member or item."""
+    if not steps:
+        return [value]
+    inner: list[object] = []
+    if isinstance(value, dict):
+        inner = list(value.values()) if steps[0] is None else [value[steps[0]]] if steps[0] in value else []
+    elif isinstance(value, list) and steps[0] is None:
+        inner = value
+    return [found for each in inner for found in look(each, steps[1:])]
+
 '''
+
+
+def _expectation(record: dict[str, Any]) -> tuple[str, str]:
+    """The helper that a test needs, if any, and its assertions."""
+    legacy, path, kind = record["legacy"], str(record.get("path") or ""), record.get("kind")
+    lines = [f"    assert answer.status == {legacy['status']}, body"]
+    if path.startswith("header:"):
+        name = path.removeprefix("header:")
+        values = [value for key, value in legacy["headers"] if key.lower() == name]
+        if not any(MASK.search(value) for value in values):
+            lines.append(f"    assert answer.headers.get_all({_python(name)}, []) == {_values(values)}")
+    steps = _steps(path)
+    if steps is None or legacy["body"]["kind"] != "json" or legacy["body"]["cut"]:
+        return "", "\n".join(lines) + "\n"
+    found = look(json.loads(legacy["body"]["text"]), steps)
+    if MASK.search(json.dumps(found, ensure_ascii=False)):
+        return "", "\n".join(lines) + "\n"
+    seen = f"look(json.loads(body), {_values(steps)})"
+    if kind == "size":
+        lines.append(f"    assert [len(each) for each in {seen}] == {[len(each) for each in found]}")
+    else:
+        # As text, since 1, 1.0 and true are equal to Python.
+        lines.append(f"    assert json.dumps({seen}, sort_keys=True) == json.dumps(\n        {_values(found)},")
+        lines.append("        sort_keys=True,\n    )")
+    return _LOOK, "\n".join(lines) + "\n"
+
+
+def _steps(path: str) -> list[str | None] | None:
+    """The steps of a path template of JSON; None for what is none, and for the whole document."""
+    try:
+        steps = parse_path(path)
+    except ValueError:
+        return None
+    return [step.name for step in steps] or None
+
+
+def look(value: Any, steps: list[str | None]) -> list[Any]:
+    """What stands at a path template; None is any member or item. The tests that are written have the same."""
+    if not steps:
+        return [value]
+    inner: list[Any] = []
+    if isinstance(value, dict):
+        inner = list(value.values()) if steps[0] is None else [value[steps[0]]] if steps[0] in value else []
+    elif isinstance(value, list) and steps[0] is None:
+        inner = value
+    return [found for each in inner for found in look(each, steps[1:])]
+
+
+def _values(value: Any) -> str:
+    """A JSON value in Python's words, in ASCII."""
+    return ascii(value)
 
 
 def _python(text: str, name: str = "") -> str:
