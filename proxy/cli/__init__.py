@@ -33,6 +33,7 @@ COMMANDS = {
     "fixed": ("proxy.cli.accept:fixed", "Say that a difference is gone."),
     "assign": ("proxy.cli.accept:assign", "Say who looks after a difference."),
     "comment": ("proxy.cli.accept:comment", "Write something about a difference."),
+    "compare": ("proxy.cli.compare:compare", "Try the compare rules of a route on two files."),
     "rules": ("proxy.cli.rules:rules", "Propose rules from what was learned."),
     "coverage": ("proxy.cli.coverage:coverage", "Show which kinds of request were compared, and which never."),
     "readiness": ("proxy.cli.readiness:readiness", "Say whether a route may be cut over, and why."),

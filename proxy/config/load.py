@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.comparing import MIN_KEY
 from proxy.config.compare_lint import compare_warnings
+from proxy.config.comparing import MIN_KEY
 from proxy.config.lint import ABSENT, lint
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate, plain_value, read_yaml
