@@ -4,7 +4,7 @@ Law: each pair that got a verdict is counted in exactly one group of one bucket,
 the pair. A group is the set of fingerprints that a pair showed; so whoever accepts a difference later takes out exactly
 the pairs that showed nothing else. What does not fit under the bounds counts as ``MORE``, which nobody can accept.
 
-The store holds at most ``MAX_GROUPS`` groups (``ROUTE_GROUPS`` of one route) per bucket; buckets of ten seconds become
+The store holds at most ``MAX_GROUPS`` groups (``ROUTE_GROUPS`` of one route) per bucket; buckets of five seconds become
 buckets of an hour when they are an hour old, and are deleted at the end of the retention.
 """
 
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS judged_by (
 ) STRICT, WITHOUT ROWID;
 """
 
-BUCKET_SECONDS = 10
+BUCKET_SECONDS = 5
 HOUR_SECONDS = 3600
 ROUTE_GROUPS = 500
 """Sets of fingerprints kept apart on one route: more combinations than that are chaos, not findings."""

@@ -45,9 +45,9 @@ def test_accepting_takes_out_exactly_the_pairs_that_showed_nothing_else(log: Evi
 
 
 def test_only_buckets_that_begin_at_or_after_since_count(log: EvidenceLog) -> None:
-    log.add(AT + 9.9, {("r", EQUAL): 1})
-    log.add(AT + 10, {("r", EQUAL): 10})
-    assert [log.counts("r", AT + late).equal for late in (0, 0.1, 9.9, 10, 10.1)] == [11, 10, 10, 10, 0]
+    log.add(AT + 4.9, {("r", EQUAL): 1})
+    log.add(AT + 5, {("r", EQUAL): 10})
+    assert [log.counts("r", AT + late).equal for late in (0, 0.1, 4.9, 5, 5.1)] == [11, 10, 10, 10, 0]
 
 
 def test_old_buckets_become_hours_and_nothing_gets_younger(log: EvidenceLog) -> None:
