@@ -1,7 +1,7 @@
 """What is known of the routes, gathered from the store: verdicts, and the facts of the report.
 
-Law: read only, in the store's thread, one look for all routes. A verdict is at most ``FRESH_SECONDS`` old. A store that
-is lost makes every verdict inconclusive; nothing is guessed from what was known before.
+Law: read only, in the store's thread. A verdict is told for ``FRESH_SECONDS``, longer only where there are very many. A
+store that is lost makes every verdict inconclusive; nothing is guessed from what was known before.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from proxy.store.tally import since as since_tally
 
 FRESH_SECONDS = 1.0
 """How old a verdict may be that is told once more: status, metrics and pages ask for all of them at a time."""
+FRESH_TIMES = 10
+"""The same, as a multiple of how long the last look took: with hundreds of routes it takes a second, and then the store
+has other things to do, too."""
 MAX_FINDINGS = 500
 """Kinds of difference of one route that the report knows of, the open ones first and the worst of them first."""
 MAX_PAIRS = 60
@@ -56,56 +59,61 @@ class Verdicts:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self._found: dict[str, Readiness] = {}
-        self._at = float("-inf")
+        self._fresh_until = float("-inf")
         self._generation = -1
 
     async def all(self) -> dict[str, Readiness]:
         """Route -> its verdict."""
         generation, now = self._operations.configuration.generation, time.monotonic()
-        if generation != self._generation or now - self._at > FRESH_SECONDS:
-            self._found = await self._look()
-            self._at, self._generation = time.monotonic(), generation
+        if generation != self._generation or now > self._fresh_until:
+            self._found = await self._look(None)
+            took = time.monotonic() - now
+            self._fresh_until = now + max(FRESH_SECONDS, FRESH_TIMES * took)
+            self._generation = generation
         return self._found
 
     async def of(self, route: str) -> Readiness:
         """The verdict of one route, looked at now: who asks for it may act on it. Raises RefusedError."""
-        self._at = float("-inf")
-        found = (await self.all()).get(route)
+        found = (await self._look(route)).get(route)
         if found is None:
             raise RefusedError(404, "unknown-route", f"the route {route!r} has just left the configuration")
         return found
 
-    async def _look(self) -> dict[str, Readiness]:
+    async def _look(self, only: str | None) -> dict[str, Readiness]:
         operations = self._operations
         settings, now, ledger = operations.serving(), time.time(), operations.ledger
+        routes = [route for route in settings.routes if only in (None, route.id)]
         unsaved = operations.figures.unsaved()[0]
         lost = sum(operations.figures.store_dropped().values())
 
         def look() -> dict[str, Readiness]:
-            store = _Store(ledger, operations.inbox, now, unsaved)
-            return {route.id: _assessed(settings, route, store, lost)[0] for route in settings.routes}
+            store = _Store(ledger, operations.inbox, now, unsaved, only)
+            return {route.id: _assessed(settings, route, store, lost)[0] for route in routes}
 
         try:
             return await ledger.call(look)
         except StoreLostError:
-            return {route.id: _without_store(settings, route, now) for route in settings.routes}
+            return {route.id: _without_store(settings, route, now) for route in routes}
 
 
 # -- in the store's thread ------------------------------------------------------------------------------------------
 
 
 class _Store:
-    """The store at one moment. ``unsaved`` is what was counted and is not in the store yet."""
+    """The store at one moment, of all routes or ``only`` one. ``unsaved`` is what was counted and is not in it yet."""
 
-    def __init__(self, ledger: Ledger, inbox: Inbox, now: float, unsaved: dict[str, Tally]) -> None:
+    def __init__(
+        self, ledger: Ledger, inbox: Inbox, now: float, unsaved: dict[str, Tally], only: str | None = None
+    ) -> None:
         self._ledger = ledger
         self._inbox = inbox
         self._now = now
+        self._only = only
         self._unsaved = unsaved
         self._hours: dict[str, dict[int, Tally]] = {}
         self._read_since = float("inf")
         self._differences: dict[str, list[Standpoint]] = {}
-        for point in inbox.look():
+        for point in inbox.look(only):
             self._differences.setdefault(point.kept.route, []).append(point)
 
     def known(self, route: Route, wanted: ReadyWhen) -> Known:
@@ -137,7 +145,7 @@ class _Store:
         """The same by the hour, without what is unsaved; of hours since ``since`` or earlier."""
         if since < self._read_since:
             self._hours = {}
-            for hour, name, tally in self._ledger.counters.hours(since):
+            for hour, name, tally in self._ledger.counters.hours(since, self._only):
                 self._hours.setdefault(name, {})[hour] = tally
             self._read_since = since
         return self._hours.get(route, {})
@@ -233,7 +241,7 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
     lost = sum(operations.figures.store_dropped().values())
 
     def look() -> list[report.Facts]:
-        store, since = _Store(ledger, operations.inbox, now, unsaved), now - hours * HOUR_SECONDS
+        store, since = _Store(ledger, operations.inbox, now, unsaved, only), now - hours * HOUR_SECONDS
         facts = []
         for route in serving.routes:
             if only is not None and route.id != only:

@@ -65,13 +65,15 @@ class CounterLog:
             add(total.setdefault(route, Tally()), tally)
         return total
 
-    def hours(self, since: float) -> Iterator[tuple[int, str, Tally]]:
-        """(its start in seconds since the epoch, route, figures) of all hours that were not over at ``since``."""
+    def hours(self, since: float, route: str | None = None) -> Iterator[tuple[int, str, Tally]]:
+        """(its start in seconds since the epoch, route, figures) of all hours that were not over at ``since``, of one
+        route or of all."""
         rows = self._db.execute(
-            "SELECT hour, route, figures FROM counters WHERE hour >= ?", (int(since) // HOUR_SECONDS,)
+            "SELECT hour, route, figures FROM counters WHERE hour >= ? AND (? IS NULL OR route = ?)",
+            (int(since) // HOUR_SECONDS, route, route),
         )
-        for hour, route, blob in rows:
-            yield hour * HOUR_SECONDS, route, _read(blob)
+        for hour, name, blob in rows:
+            yield hour * HOUR_SECONDS, name, _read(blob)
 
     def mark(self, at: float, route: str) -> None:
         """Remember what the hour of ``at`` has up to now, so that what comes after can be told from it; of an hour the
