@@ -103,7 +103,7 @@ def read_pair(a: Content, b: Content, budget: Budget, is_secret: Callable[[str],
         case "form":
             return Documents(*urlencoded_documents(x, y, budget))
         case "events":
-            return Documents(parse_events(x, budget), parse_events(y, budget))
+            return _events(x, y, budget)
         case "tsv":
             return _tables("TSV", x, y, "\t", budget)
         case _:
@@ -157,6 +157,18 @@ def _json(a: Content, b: Content, budget: Budget) -> Documents:
             raise Incomparable("duplicate-keys")
 
     return Documents(x, y, doubtful)
+
+
+def _events(x: str, y: str, budget: Budget) -> Documents:
+    one, two = parse_events(x, budget), parse_events(y, budget)
+    if not one and not two and (_talks(x) or _talks(y)):
+        raise UnreadableError("both", "events")  # a page of an error, say, that is not one event either
+    return Documents(one, two)
+
+
+def _talks(stream: str) -> bool:
+    """Whether a stream has more than comments."""
+    return any(line.strip() and not line.startswith(":") for line in stream.splitlines())
 
 
 def _lines(a: Content, b: Content, budget: Budget) -> Documents:

@@ -56,6 +56,8 @@ def compare_pair(
         except Incomparable as end:
             # What was found in the head is true whatever the body holds; what was found in half a body is not.
             return _mismatched(found, more, budget) if found else Result("incomparable", end.reason)
+        except RecursionError:  # within the parser's depth, but rules take more calls for each level
+            return _mismatched(found, more, budget) if found else Result("incomparable", "too-deep")
         ignored |= ignored_there
         found += body.differences()
         more += body.more

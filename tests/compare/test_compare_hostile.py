@@ -200,6 +200,15 @@ def test_what_a_careless_reader_takes_for_the_same_is_no_match(
         ends(compare(one, two), "mismatched", "incomparable")
 
 
+@pytest.mark.parametrize("media", ["text/event-stream", "text/csv", "text/html", "application/x-www-form-urlencoded"])
+def test_pages_of_errors_are_no_match_because_neither_is_what_it_says(
+    compare: Compare, make_answer: MakeAnswer, media: str
+) -> None:
+    fields = [(b"Content-Type", media.encode())]
+    one, two = (make_answer(b"<h1>Bad gateway</h1>\n<p>upstream %d</p>\n" % n, fields) for n in (1, 2))
+    ends(compare(one, two), "mismatched")
+
+
 CHARSETS = (
     "utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "rot13", "hex", "zlib", "base64",
     "undefined", "mbcs", "utf-16", "utf-32", "shift_jis", "iso2022_jp", "hz", "\x00", "x" * 5000, "latin-1",

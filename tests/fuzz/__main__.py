@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz.run import replay, report, run, sleepy
-from tests.fuzz.targets import TARGETS, WELL_FORMED
+from tests.fuzz.targets import SELDOM, TARGETS, WELL_FORMED
 
 MEMORY_BYTES = 4 * 1024**3
 """Of address space: a case that wants more ends in a finding, not in a machine that swaps."""
@@ -51,7 +51,8 @@ def main() -> int:
     chosen = {name: target for name, target in TARGETS.items() if not options.target or name in options.target}
     print(f"fuzz: seed {options.seed}, {options.seconds:g} s, {', '.join(chosen)}", flush=True)
     began = time.monotonic()
-    tally = run(chosen, options.seed, options.seconds, most_findings=options.findings)
+    seldom = SELDOM if len(chosen) > 1 else None
+    tally = run(chosen, options.seed, options.seconds, most_findings=options.findings, seldom=seldom)
     print(report(tally))
     asleep = sleepy(tally, WELL_FORMED)
     for name in asleep:

@@ -48,13 +48,24 @@ def one(target: Target, court: Court, dice: Dice) -> None:
         raise Finding(f"the fuzzer itself: {type(error).__name__} at {where.name}", told(error)) from None
 
 
-def run(targets: Mapping[str, Target], seed: int, seconds: float, *, cases: int = 0, most_findings: int = 1) -> Tally:
-    """Run the targets in turn for ``seconds`` (or ``cases`` of each), until there are ``most_findings``."""
+def run(
+    targets: Mapping[str, Target],
+    seed: int,
+    seconds: float,
+    *,
+    cases: int = 0,
+    most_findings: int = 1,
+    seldom: Mapping[str, int] | None = None,
+) -> Tally:
+    """Run the targets in turn for ``seconds`` (or ``cases`` of each), until there are ``most_findings``. Of those in
+    ``seldom`` only every so manieth case is run."""
     tally = Tally()
     deadline = time.monotonic() + seconds
     number = 0
     while (number < cases if cases else time.monotonic() < deadline) and len(tally.findings) < most_findings:
         for name, target in targets.items():
+            if seldom is not None and number % seldom.get(name, 1):
+                continue
             court = tally.courts.setdefault(name, Court())
             dice = Dice(f"{seed}:{name}:{number}")
             began = time.process_time()

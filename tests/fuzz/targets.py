@@ -21,5 +21,8 @@ TARGETS: dict[str, Target] = {
 }
 """What ``--target`` names."""
 
+SELDOM = {"hostile": 20}
+"""Every so manieth case of these is run beside the others, because one takes as long as many."""
+
 WELL_FORMED = {"json", "rules", "rename", "subset", "schema", *MEDIA_TYPES}
 """Targets whose bodies are all as they should be, so that hardly anything may be incomparable."""
