@@ -8,7 +8,9 @@ nothing else of what stands beside or in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -29,6 +31,11 @@ _SHORT = 7
 """Characters of a text in which no shape of a secret has room."""
 
 _LONGEST_CARD = 19
+_LONGEST_NAME = 16
+"""Characters of a member's name below a secret one; what is longer is data."""
+
+_WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
+_GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 _CALLED = ("name", "key", "field", "header", "param", "parameter", "property")
 _HELD = frozenset({"value", "values", "content"})
@@ -156,6 +163,18 @@ class Redactor:
                 return redacted
         return self.by_shape(text)
 
+    def path(self, text: str) -> str:
+        """The path of a URL: secrets by shape, and what was generated below a name like ``sessions`` or ``tokens``."""
+        segments = text.split("/")
+        below = False
+        for number, segment in enumerate(segments):
+            if "%" in segment or "+" in segment:
+                segments[number] = self.by_shape_encoded(segment)
+            if below and _GENERATED.fullmatch(segment):
+                segments[number] = self.mask(segment)
+            below = below or (_WORDS.fullmatch(segment) is not None and self.is_secret(segment) is True)
+        return self.by_shape("/".join(segments))
+
     def scalar(self, value: Any, *, secret: Secret) -> Any:
         """A JSON scalar as it may be stored; ``secret``: what its name says of it."""
         if secret:
@@ -181,9 +200,7 @@ class Redactor:
 
     def key_of(self, key: str, *, secret: Secret) -> str:
         """A member's name as it may be stored: names can be data, too."""
-        if secret and (len(key) > 16 or any(c.isdigit() for c in key)):
-            return self.mask(key)
-        return self.by_shape(key) if len(key) > 12 else key
+        return self.mask(key) if secret and _is_data(key) else self.by_shape(key) if len(key) > _SHORT else key
 
     def show(self, value: Any, *, secret: Secret) -> str:
         """A parsed JSON value for the one line of a difference: redacted, short; containers only by their size."""
@@ -214,3 +231,14 @@ def make_redactor(redaction: Redaction, fresh_key: bytes) -> Redactor:
 
 PLAIN = Redactor()
 """Masks without hashes: for logs, where nothing is compared."""
+
+
+def _is_data(key: str) -> bool:
+    return len(key) > _LONGEST_NAME or any(c.isdigit() for c in key)
+
+
+@lru_cache(maxsize=8192)
+def is_secret_key(key: str, *, below_secret: bool) -> bool:
+    """Whether a member's name is itself a secret, so that it may not stand in a path: by its shape, or, where what
+    stands around it is secret, because it looks like data."""
+    return (below_secret and _is_data(key)) or (len(key) > _SHORT and PLAIN.by_shape(key) != key)

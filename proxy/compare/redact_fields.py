@@ -6,7 +6,7 @@ Law: what is secret by its name or its shape is masked; what is not keeps its sp
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
 from proxy.compare.redact import Redactor
 from proxy.messages import Fields
@@ -23,7 +23,6 @@ _CREDENTIALS = re.compile(
     r"(?i)(basic|bearer|digest|negotiate|apikey|token|hmac|aws4-hmac-sha256)(\s+)(\S.*)", re.DOTALL
 )
 _URLS = frozenset({"location", "referer", "content-location"})
-_GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 def form(text: str, redactor: Redactor) -> str:
@@ -43,17 +42,9 @@ def form(text: str, redactor: Redactor) -> str:
 
 
 def url(text: str, redactor: Redactor) -> str:
-    """A URL, or the part of one that begins with the path; also what is generated below a path like ``/sessions/``."""
+    """A URL, or the part of one that begins with the path."""
     path, mark, query = text.partition("?")
-    segments = []
-    below = False
-    for segment in path.split("/"):
-        shown = redactor.by_shape_encoded(segment)
-        if below and shown == segment and _GENERATED.fullmatch(segment):
-            shown = redactor.mask(unquote(segment))
-        below = below or redactor.is_secret(segment) is True
-        segments.append(shown)
-    return redactor.by_shape("/".join(segments)) + mark + form(query, redactor)
+    return redactor.path(path) + mark + form(query, redactor)
 
 
 def headers(fields: Fields, redactor: Redactor) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """The shape of an answer: a short sketch of its structure, without its data.
 
 Law: equal structure gives an equal sketch, whatever the order of members and the number of items; no value of an answer
-is in it, and no key that is data. Length and effort are bounded: what does not fit is cut and told apart by a digest.
+is in it, and no key that is data or a secret. Length and effort are bounded: what does not fit is cut and told apart by
+a digest.
 
 ``{id: number, items[{price: number, sale?: bool, sku: string}], note: null}``: members by name; ``?`` marks one that
 only some items of a list have; ``*`` stands for keys that are data.
@@ -16,7 +17,9 @@ from proxy.compare.charsets import utf8
 from proxy.compare.decode import content_type, decode_body
 from proxy.compare.document import NotJsonError, Number, parse_json
 from proxy.compare.paths import MAX_MEMBERS, is_name
+from proxy.compare.redact import is_secret_key
 from proxy.compare.result import Budget, Incomparable
+from proxy.compare.secret_names import is_secret_name
 from proxy.messages import Answer
 
 MAX_SKETCH = 240
@@ -79,7 +82,7 @@ class _Node:
 _SCALARS: dict[type, str] = {bool: "bool", int: "number", float: "number", Number: "number", str: "string"}
 
 
-def _see(node: _Node, value: Any, depth: int, left: list[int]) -> None:
+def _see(node: _Node, value: Any, depth: int, left: list[int], *, secret: bool = False) -> None:
     left[0] -= 1
     if left[0] < 0:
         return
@@ -89,7 +92,7 @@ def _see(node: _Node, value: Any, depth: int, left: list[int]) -> None:
         if depth >= MAX_DEPTH:
             node.deeper = True
             return
-        _see_members(node, value, depth, left)
+        _see_members(node, value, depth, left, secret=secret)
     elif kind is list:
         node.lists += 1
         if depth >= MAX_DEPTH:
@@ -98,25 +101,25 @@ def _see(node: _Node, value: Any, depth: int, left: list[int]) -> None:
         for item in value[:MAX_ITEMS]:
             if node.items is None:
                 node.items = _Node()
-            _see(node.items, item, depth + 1, left)
+            _see(node.items, item, depth + 1, left, secret=secret)
             if left[0] < 0:
                 return
     else:
         node.scalars.add(_SCALARS.get(kind, "null"))
 
 
-def _see_members(node: _Node, value: dict[str, Any], depth: int, left: list[int]) -> None:
+def _see_members(node: _Node, value: dict[str, Any], depth: int, left: list[int], *, secret: bool) -> None:
     is_map = len(value) > MAX_MEMBERS
     seen: set[str] = set()
     for key, item in value.items():
-        name = "*" if is_map or not is_name(key) else key
+        name = "*" if is_map or not is_name(key) or is_secret_key(key, below_secret=secret) else key
         known = node.members.get(name)
         if known is None:
             known = node.members[name] = (_Node(), [0])
         if name not in seen:
             seen.add(name)
             known[1][0] += 1
-        _see(known[0], item, depth + 1, left)
+        _see(known[0], item, depth + 1, left, secret=secret or is_secret_name(key))
         if left[0] < 0:
             return
 

@@ -195,11 +195,7 @@ def _second(at: int) -> str:
 def _path(raw: bytes) -> str:
     raw = raw[: 2 * MAX_PATH]  # more than is shown: half a secret at a cut has lost its shape
     text = raw.decode("utf-8", "surrogateescape")
-    shown = (
-        "/".join([PLAIN.by_shape_encoded(segment) for segment in text.split("/")])
-        if "%" in text
-        else PLAIN.by_shape(text)
-    )
+    shown = PLAIN.path(text)
     if shown != text:  # our own marks are not ASCII; here they are written with what is
         raw = shown.replace("«", "<").replace("»", ">").encode("utf-8", "surrogateescape")
     return _text(raw, MAX_PATH)
