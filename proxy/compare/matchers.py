@@ -255,10 +255,11 @@ def _alike_tokens(a: _Token, b: _Token) -> bool:
     counted = a.symbols == b.symbols == {"digit"} and longer <= _MAX_COUNTER
     if not counted and abs(a.length - b.length) > (max(3, longer // 8) if longer <= _MAX_FIXED else longer // 4):
         return False
-    if {a.padding, b.padding} == {"padded", "bare"}:
-        return False
-    if ("+/" in a.symbols and "-_" in b.symbols) or ("-_" in a.symbols and "+/" in b.symbols):
-        return "other" in a.symbols or "other" in b.symbols
+    if "other" not in a.symbols | b.symbols:  # base 64, or less
+        if {a.padding, b.padding} == {"padded", "bare"}:
+            return False
+        if ("+/" in a.symbols and "-_" in b.symbols) or ("-_" in a.symbols and "+/" in b.symbols):
+            return False
     return not _unlikely(a.symbols, b.symbols, a.length, b.length)
 
 
