@@ -35,6 +35,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs that differ in nothing but what was accepted or is noise."""
     mismatched: int = 0
     """Pairs that differ in something else."""
+    by_rules: int = 0
+    """Of the equal pairs, those that differ in something that a rule of ``compare`` lets pass."""
+    mode: str = "exact"
+    """``compare.mode``."""
     incomparable: int = 0
     incomparable_by: dict[str, int] = {}
     open: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class Bias(msgspec.Struct, frozen=True):
 
 def biases(evidence: Evidence) -> list[Bias]:
     """What may mislead in this evidence, the heaviest first."""
-    found = [*_unseen(evidence), *_lost(evidence)]
+    found = [*_unseen(evidence), *_lost(evidence), *_let_pass(evidence)]
     found.sort(key=lambda bias: -(bias.share or 0.0))
     if evidence.restarted:
         found.insert(0, Bias("restarted", f"Earlier evidence does not count: {evidence.restarted}."))
@@ -140,6 +144,27 @@ def _lost(evidence: Evidence) -> list[Bias]:
         )
         found.append(Bias("records-lost", f"{what}; their pairs are counted all the same."))
     return found
+
+
+def _let_pass(evidence: Evidence) -> list[Bias]:
+    found, compared = [], evidence.compared
+    if evidence.mode in _MODES:
+        found.append(Bias("mode", f"{_MODES[evidence.mode]} (compare.mode: {evidence.mode})."))
+    if evidence.by_rules and compared:
+        share = min(1.0, evidence.by_rules / compared)
+        what = f"{number(evidence.by_rules, 'pair')} ({percent(share)}) count as equal only by the rules of compare"
+        found.append(Bias("rules", f"{what}.", share))
+    if evidence.expected:
+        share = evidence.expected / compared
+        what = f"{number(evidence.expected, 'pair')} ({percent(share)}) differ in what was accepted or is noise"
+        found.append(Bias("expected", f"{what}.", share))
+    return found
+
+
+_MODES = {
+    "schema": "Names and types are compared, values are not",
+    "subset": "What the candidate says beyond legacy is not looked at",
+}
 
 
 def counts(table: dict[str, int]) -> str:

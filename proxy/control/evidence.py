@@ -195,6 +195,8 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         equal=known.counts.equal,
         expected=known.counts.compared() - known.counts.equal - mismatched,
         mismatched=mismatched,
+        by_rules=compare.expected.get("rules", 0),
+        mode=compare_of(settings, route).mode,
         incomparable=known.counts.incomparable,
         incomparable_by=dict(compare.incomparable),
         open=tuple(point.kept.fingerprint for point in unfinished),

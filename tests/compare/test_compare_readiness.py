@@ -175,14 +175,18 @@ def test_every_bias_is_named() -> None:
     evidence = good(
         sample=0.1, writes=5, unpaired=7, candidate_requests=200, selfs=40, dropped={"loop-lag": 3, "memory": 9},
         incomparable=11, incomparable_by={"too-large": 11}, records_lost=2, restarted="ann changed the rules",
+        by_rules=2000, expected=4, mode="schema",
     )  # fmt: skip
     found = {bias.name: bias.sentence for bias in assess(evidence, WANTED).bias}
     assert set(found) == {
         "restarted", "sampling", "writes", "unpaired", "self", "dropped", "incomparable", "records-lost", "marked",
+        "rules", "expected", "mode",
     }  # fmt: skip
     assert "memory 9, loop-lag 3" in found["dropped"]
     assert "too-large 11" in found["incomparable"]
     assert "Only 10 %" in found["sampling"]
+    assert found["rules"] == "2,000 pairs (50 %) count as equal only by the rules of compare."
+    assert found["mode"] == "Names and types are compared, values are not (compare.mode: schema)."
 
 
 def test_pairs_that_were_lost_keep_the_verdict_open() -> None:
