@@ -7,6 +7,7 @@ not there, is refused in a sentence.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -181,7 +182,9 @@ def end_of(text: str, now: float) -> float:
         if _DAY.fullmatch(text):
             end += timedelta(days=1)
         seconds = (end if end.tzinfo else end.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except OverflowError:  # the day after the last day of the calendar
+        seconds = math.inf
+    except ValueError:
         raise RefusedError(
             400, "bad-date", f"{text[:50]!r} is not a date; write it like 2026-12-31 or 2026-12-31T18:00Z"
         ) from None
