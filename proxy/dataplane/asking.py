@@ -226,7 +226,7 @@ class Asking:
 
     def _leave(self, connection: UpstreamConnection) -> None:
         """Enough is known of the answer, or it has had its time."""
-        self._hold(self.shadow.give_up())
+        self._hold(self.shadow.cut())
         self.timed = False
         self._gave_up()
         connection.discard()

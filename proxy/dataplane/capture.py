@@ -29,8 +29,8 @@ loop (this much takes 0.6 ms)."""
 class Side:
     """One answer. Up to ``cap`` bytes of its body are kept; of a longer one the beginning and a digest.
 
-    ``size`` is what came of the body; ``truncated`` says that not all of it is kept; ``given_up`` that its end is not
-    waited for, so that there is no digest.
+    ``size`` is what came of the body; ``truncated`` says that not all of it is kept; ``given_up`` that there will be no
+    digest, since its end is not waited for or nothing depends on it.
     """
 
     # Defaults stand on the class: most answers are short and need no more than their status and size.
@@ -98,10 +98,16 @@ class Side:
         return self._follow(b"") if self.size > SPENT_BYTES else 0
 
     def give_up(self) -> int:
-        """Nobody will know its digest: only its beginning counts still. Returns as above."""
+        """Nothing depends on its digest any more: only its beginning is kept. Returns as above."""
         self.given_up = True
         self._digest = None
         return self.shorten()
+
+    def cut(self) -> int:
+        """Its end is not waited for, so what came is never all of it, however short. Returns as above."""
+        held = self.give_up()
+        self.truncated = True
+        return held
 
     def digest(self) -> bytes:
         """Of everything that came of a long body (SHA-256); empty for others and if it was given up."""

@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 import pytest
-from faults import PIECE_BYTES
-from harness import Act, Upstream, Worker, chunked, migration, ok
+from faults import PIECE_BYTES, endless, ticking
+from harness import NO_BREAKER, Act, Upstream, Worker, chunked, migration, ok, reset, until
 from scripted import Raw
 from shadows import mine, settled, sides
 
@@ -137,3 +137,128 @@ async def test_a_long_answer_that_differs_makes_a_pair_with_both_digests(
             else:
                 assert (side.truncated, side.body) == (True, body[:10_240])
                 assert (side.size, side.digest) == (len(body), hashlib.sha256(body).digest())
+
+
+# -- what ends it ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_endless_candidate_is_left_as_soon_as_legacy_is_over_and_shorter(worker: Worker) -> None:
+    legacy = Upstream(Act(ok(b"x" * 300_000), delay=0.3))
+    async with legacy, Upstream(raw=endless) as candidate:
+        shadow = {"timeout": "60s", "max_body": "10KiB"}  # it is not the clock that ends it
+        await worker.apply(migration(legacy, candidate, "endless-long", "shadow", shadow=shadow, breaker=NO_BREAKER))
+        for _ in range(3):
+            assert len((await worker.ask()).body) == 300_000
+        await settled(worker, "endless-long", 3)
+        await until(lambda: candidate.open == 0)
+        for pair in mine(worker, "endless-long"):
+            assert (pair.legacy.size, pair.legacy.digest) == (300_000, hashlib.sha256(b"x" * 300_000).digest())
+            assert (pair.candidate.truncated, pair.candidate.digest, pair.candidate.failure) == (True, b"", "")
+
+
+@pytest.mark.parametrize("which", ["legacy", "candidate", "both"])
+async def test_no_more_than_max_stream_is_followed(worker: Worker, which: str) -> None:
+    route = f"max-stream-{which}"
+    size = 4 * MIB
+    raws = [download(size) if which in (side, "both") else download(size // 8) for side in ("legacy", "candidate")]
+    async with Upstream(raw=raws[0]) as legacy, Upstream(raw=raws[1]) as candidate:
+        shadow = {"max_body": "10KiB", "max_stream": "1MiB"}
+        await worker.apply(migration(legacy, candidate, route, "shadow", shadow=shadow))
+        pair = await pair_of(worker, route)
+        long = [pair.legacy] if which == "legacy" else [pair.candidate]
+        for side in [pair.legacy, pair.candidate] if which == "both" else long:
+            assert (side.truncated, side.digest, side.failure) == (True, b"", "")
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_an_answer_that_still_moves_when_the_time_is_over_is_no_failure(worker: Worker, silent: bool) -> None:
+    route = f"out-of-time-{silent}".lower()
+    body = Act(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nsame", "hang")
+    legacy = Upstream(ok(b"same"))
+    async with legacy, Upstream(body) if silent else Upstream(raw=ticking) as candidate:
+        shadow = {"timeout": "600ms"}
+        await worker.apply(migration(legacy, candidate, route, "shadow", shadow=shadow, breaker=NO_BREAKER))
+        pair = await pair_of(worker, route)
+        if silent:
+            assert (pair.candidate.failure, pair.candidate.truncated) == ("idle-timeout", False)
+        else:
+            assert (pair.candidate.failure, pair.candidate.status) == ("", 200)
+            assert pair.candidate.body.startswith(b"tick\n")
+            assert (pair.candidate.truncated, pair.candidate.digest) == (True, b"")
+            await until(lambda: candidate.open == 0)
+
+
+async def test_a_beginning_that_is_all_of_legacys_answer_is_no_match(worker: Worker) -> None:
+    """The candidate has more to say, but its time is over."""
+
+    async def more_to_say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for piece in (b"s", b"a", b"m", b"e"):
+            writer.write(piece)
+            await asyncio.sleep(0.4)
+        await reader.read()
+
+    async with Upstream(ok(b"same")) as legacy, Upstream(raw=more_to_say) as candidate:
+        shadow = {"timeout": "2s"}  # it moved in the second half of that
+        await worker.apply(migration(legacy, candidate, "beginning", "shadow", shadow=shadow, breaker=NO_BREAKER))
+        pair = await pair_of(worker, "beginning")
+        assert (pair.candidate.truncated, pair.candidate.size) == (True, 0)
+        assert b"same".startswith(pair.candidate.body)
+
+
+async def test_an_endless_legacy_costs_a_beginning_and_no_more(worker: Worker) -> None:
+    """The candidate's answer is over; the client reads on for ever."""
+    async with Upstream(raw=endless) as legacy, Upstream(ok(b"x" * 500_000)) as candidate:
+        shadow = {"max_stream": "8MiB"}
+        await worker.apply(migration(legacy, candidate, "endless-legacy", "shadow", shadow=shadow))
+        clients = [await worker.connect() for _ in range(4)]
+        for client in clients:
+            client.get()
+            await client.head()
+            await client.exactly(MIB)
+        before = worker.rss()
+        for client in clients:
+            for _ in range(16):
+                await client.exactly(MIB)
+        assert worker.rss() - before < 10 * MIB
+        for client in clients:
+            reset(client.writer)
+        counters = await settled(worker, "endless-legacy", 4)
+        assert set(counters.shadow_dropped) <= {"client-left", "loop-lag"}
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_long_answer_ends_the_shadow(worker: Worker) -> None:
+    async with Upstream(raw=endless) as legacy, Upstream(raw=endless) as candidate:
+        await worker.apply(migration(legacy, candidate, "left-long", "shadow", shadow={"timeout": "60s"}))
+        for _ in range(4):
+            client = await worker.connect()
+            client.get()
+            await client.head()
+            await client.exactly(3 * MIB)
+            reset(client.writer)
+        counters = await settled(worker, "left-long", 4)
+        assert set(counters.shadow_dropped) <= {"client-left", "loop-lag"}
+        await until(lambda: candidate.open == 0)
+        assert (await worker.stats()).shadows_in_flight == 0
+        assert mine(worker, "left-long") == []
+
+
+async def test_long_answers_hold_no_more_memory_than_shadows_may(worker: Worker) -> None:
+    """Forty at once, of which two would fill the memory if they were kept."""
+    legacy, candidate = sides(ok(b"x" * 3 * MIB), Act(ok(b"x" * 3 * MIB), delay=0.2))
+    async with legacy, candidate:
+        more: dict[str, Any] = {"shadow": {"timeout": "30s", "max_body": "64KiB"}, "shadow_memory": "4MiB"}
+        await worker.apply(migration(legacy, candidate, "long-memory", "shadow", **more))
+        answers = await asyncio.gather(*(worker.ask() for _ in range(40)))
+        assert all(len(answer.body) == 3 * MIB for answer in answers)
+        counters = await settled(worker, "long-memory", 40)
+        assert not counters.shadow.get("sent-to-comparator")
+        assert set(counters.shadow_dropped) <= {"memory", "loop-lag"}
+        for _ in range(20):  # and it is given back
+            await worker.ask()
+            now = await worker.route_when("long-memory", lambda c: sum(c.shadow.values()) > 40)
+            if now.matched > counters.matched:
+                break
+        else:
+            raise AssertionError("no shadow came through any more")
