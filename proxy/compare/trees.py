@@ -52,7 +52,18 @@ class Element:
 class _Shape:
     """What all elements at one place have in common, on both sides."""
 
-    __slots__ = ("children", "counts", "dropped", "name", "ordered", "repeated", "sequences", "spaces", "structured")
+    __slots__ = (
+        "children",
+        "counts",
+        "dropped",
+        "name",
+        "ordered",
+        "repeated",
+        "sequences",
+        "spaced",
+        "spaces",
+        "structured",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -60,6 +71,7 @@ class _Shape:
         self.repeated = False
         self.structured = False
         self.spaces: set[str] = set()
+        self.spaced = False  # an element here is in another namespace than its parent
         self.counts: dict[str, tuple[Counter[int], Counter[int]]] = {}
         self.sequences: set[tuple[str, ...]] = set()
         self.dropped: frozenset[str] = frozenset()
@@ -67,7 +79,8 @@ class _Shape:
 
     def settle(self) -> None:
         """Decide what is to be said of the order of children and of namespaces."""
-        if len(self.spaces) > 1:
+        self.spaced = self.spaced and len(self.spaces) > 1
+        if self.spaced:
             self.structured = True
         self.dropped = dropped(self.counts)
         self.ordered = _in_one_order([[n for n in names if n not in self.dropped] for names in self.sequences])
@@ -91,10 +104,12 @@ def documents(
 
 
 def _look(root: Element, shape: _Shape, side: int) -> None:
-    pending = [(root, shape)]
+    pending: list[tuple[Element, _Shape, str | None]] = [(root, shape, None)]
     while pending:
-        element, shape = pending.pop()
+        element, shape, parents = pending.pop()
         shape.spaces.add(element.space)
+        if element.space != parents:
+            shape.spaced = True
         if element.attributes:
             shape.structured = True
         children = element.children
@@ -114,7 +129,7 @@ def _look(root: Element, shape: _Shape, side: int) -> None:
                 below = shape.children[child.name] = _Shape(child.name)
                 below.repeated = _is_plural(shape.name, child.name)
             names.append(child.name)
-            pending.append((child, below))
+            pending.append((child, below, element.space))
         for name, times in Counter(names).items():
             if times > 1 and name != TEXT:
                 shape.children[name].repeated = True
@@ -151,7 +166,7 @@ def _node(
     if not shape.structured:
         return joined(texts), None
     members: dict[str, Any] = dict(element.attributes)
-    if len(shape.spaces) > 1 and element.space != parents:
+    if shape.spaced and element.space != parents:
         members["@xmlns"] = element.space
     if texts:
         members[TEXT] = joined(texts)
