@@ -89,7 +89,9 @@ class Bias(msgspec.Struct, frozen=True):
 
 
 def biases(evidence: Evidence) -> list[Bias]:
-    """What may mislead in this evidence, the heaviest first."""
+    """What may mislead in this evidence, the heaviest first. Without a candidate there is nothing to be misled about."""
+    if not evidence.candidate:
+        return []
     found = [*_unseen(evidence), *_lost(evidence), *_let_pass(evidence)]
     found.sort(key=lambda bias: -(bias.share or 0.0))
     if evidence.restarted:

@@ -89,7 +89,7 @@ def _route(route: RouteReport) -> list[str]:
         ("Fixed", _fixed(route.fixed)),
         ("Coverage", _coverage(route)),
         ("Times", _times(route)),
-        ("Rules in force", _rules(route)),
+        ("Rules in force", _rules(route) if route.candidate else []),
         ("What this does not see", [f"- {_sentence(bias.sentence)}" for bias in found.bias]),
     ):
         if part:

@@ -122,6 +122,7 @@ def test_a_route_without_a_candidate_is_inconclusive() -> None:
     found = assess(Evidence(route="r", stage="legacy", candidate=False, requests=7), WANTED)
     assert found.verdict == "inconclusive"
     assert "no candidate" in found.reasons[0]
+    assert assess(Evidence(route="r", stage="legacy", candidate=False, requests=7, writes=7), WANTED).bias == []
 
 
 def test_the_kill_switch_is_not_ready() -> None:
