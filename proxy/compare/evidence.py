@@ -89,7 +89,7 @@ class Bias(msgspec.Struct, frozen=True):
 
 
 def biases(evidence: Evidence) -> list[Bias]:
-    """What may mislead in this evidence, the heaviest first. Without a candidate there is nothing to be misled about."""
+    """What may mislead in this evidence, the heaviest first; without a candidate, nothing."""
     if not evidence.candidate:
         return []
     found = [*_unseen(evidence), *_lost(evidence), *_let_pass(evidence)]
