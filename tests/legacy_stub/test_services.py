@@ -21,6 +21,7 @@ from proxy.compare.result import Budget
 from proxy.compare.rules import compile_rules
 from proxy.compare.verdict import compare_pair
 from proxy.config.load import load
+from proxy.config.model import compare_of
 from proxy.messages import Answer, Pair
 
 Client = TestClient[web.Request, web.Application]
@@ -187,7 +188,8 @@ ROUTE_OF = [
 
 async def test_services_differ_exactly_as_planted(world: World) -> None:
     """Judged by Banyan's own comparator, with the rules of the demo."""
-    rules = {route.id: compile_rules(route.compare) for route in load(ROUTES, {}).settings.routes}
+    settings = load(ROUTES, {}).settings
+    rules = {route.id: compile_rules(compare_of(settings, route)) for route in settings.routes}
     found: set[tuple[str, str, str]] = set()
     for path in paths():
         route = next(name for pattern, name in ROUTE_OF if re.fullmatch(pattern, path.partition("?")[0]))
