@@ -15,7 +15,6 @@ Nonces and CSRF tokens stand under ``@nonce`` and ``#token``, other secret value
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from proxy.compare.html_tree import VOID, parse_html
 from proxy.compare.paths import is_name
 from proxy.compare.result import Budget
 from proxy.compare.secret_names import Secret
-from proxy.compare.trees import ORDER, TEXT, Element, dropped, hide_named, joined
+from proxy.compare.trees import ORDER, TEXT, Element, Sequences, dropped, hide_named, joined
 
 TOKEN = "#token"  # noqa: S105 - a member's name
 _LANDMARKS = frozenset(
@@ -243,19 +242,19 @@ def _hide(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:
 
 def _settle(one: list[_Group], two: list[_Group]) -> None:
     """Leave out of every order what one side has more of."""
-    counts: dict[tuple[str, ...], dict[str, tuple[Counter[int], Counter[int]]]] = {}
+    sequences: dict[tuple[str, ...], Sequences] = {}
+    by_chain: dict[tuple[str, ...], list[_Group]] = {}
     for side, groups in enumerate((one, two)):
         for group in groups:
-            here = counts.setdefault(group.chain, {})
-            for token, times in Counter(group.members.get(ORDER, ())).items():
-                if not token.startswith(("/", "<")):  # of marks there is no other sign than the order
-                    here.setdefault(token, (Counter(), Counter()))[side][times] += 1
-    for chain, here in counts.items():
-        names = dropped(here)
+            by_chain.setdefault(group.chain, []).append(group)
+            order = tuple(group.members.get(ORDER, ()))
+            sequences.setdefault(group.chain, {}).setdefault(order, [0, 0])[side] += 1
+    for chain, here in sequences.items():
+        # Of marks there is no other sign than the order, and an end is left out with its beginning.
+        names = {name for name in dropped(here) if not name.startswith(("/", "<"))}
         if not names:
             continue
-        for group in (*one, *two):
-            if group.chain == chain and ORDER in group.members:
-                kept = [token for token in group.members.pop(ORDER) if token.removeprefix("/") not in names]
-                if kept:
-                    group.members[ORDER] = kept
+        for group in by_chain[chain]:
+            kept = [token for token in group.members.pop(ORDER, ()) if token.removeprefix("/") not in names]
+            if kept:
+                group.members[ORDER] = kept

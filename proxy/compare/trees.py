@@ -29,6 +29,10 @@ _MAX_NAMES = 64
 """Children of different names whose usual order is looked for; with more of them the order is always listed."""
 
 
+Sequences = dict[tuple[str, ...], list[int]]
+"""The names of an element's children in order -> how many elements of each side have such children."""
+
+
 class Element:
     """One element: its name, its attributes (keys as they are to stand in the document) and its content in order; no
     two texts stand side by side. ``space`` is the namespace of its name."""
@@ -53,17 +57,8 @@ class _Shape:
     """What all elements at one place have in common, on both sides."""
 
     __slots__ = (
-        "children",
-        "counts",
-        "dropped",
-        "name",
-        "ordered",
-        "repeated",
-        "sequences",
-        "spaced",
-        "spaces",
-        "structured",
-    )
+        "children", "dropped", "name", "ordered", "repeated", "sequences", "spaced", "spaces", "structured",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -72,8 +67,7 @@ class _Shape:
         self.structured = False
         self.spaces: set[str] = set()
         self.spaced = False  # an element here is in another namespace than its parent
-        self.counts: dict[str, tuple[Counter[int], Counter[int]]] = {}
-        self.sequences: set[tuple[str, ...]] = set()
+        self.sequences: Sequences = {}
         self.dropped: frozenset[str] = frozenset()
         self.ordered = True
 
@@ -82,7 +76,12 @@ class _Shape:
         self.spaced = self.spaced and len(self.spaces) > 1
         if self.spaced:
             self.structured = True
-        self.dropped = dropped(self.counts)
+        for names in self.sequences:
+            if len(names) > 1 and len({*names}) < len(names):
+                for name, times in Counter(names).items():
+                    if times > 1 and name != TEXT:
+                        self.children[name].repeated = True
+        self.dropped = dropped(self.sequences)
         self.ordered = _in_one_order([[n for n in names if n not in self.dropped] for names in self.sequences])
 
 
@@ -116,7 +115,7 @@ def _look(root: Element, shape: _Shape, side: int) -> None:
         if not children:
             continue
         if len(children) == 1 and isinstance(children[0], str):
-            shape.counts.setdefault(TEXT, (Counter(), Counter()))[side][1] += 1
+            shape.sequences.setdefault((TEXT,), [0, 0])[side] += 1
             continue
         shape.structured = True
         names = []
@@ -130,12 +129,7 @@ def _look(root: Element, shape: _Shape, side: int) -> None:
                 below.repeated = _is_plural(shape.name, child.name)
             names.append(child.name)
             pending.append((child, below, element.space))
-        for name, times in Counter(names).items():
-            if times > 1 and name != TEXT:
-                shape.children[name].repeated = True
-            shape.counts.setdefault(name, (Counter(), Counter()))[side][times] += 1
-        if len(names) > 1:
-            shape.sequences.add(tuple(names))
+        shape.sequences.setdefault(tuple(names), [0, 0])[side] += 1
 
 
 def _document(root: Element, shape: _Shape, is_secret: Callable[[str], Secret]) -> Any:
@@ -186,10 +180,15 @@ def joined(texts: list[str]) -> str | list[str]:
     return _GAP.join(texts)
 
 
-def dropped(counts: dict[str, tuple[Counter[int], Counter[int]]]) -> frozenset[str]:
-    """The names whose order is not looked at. ``counts``: name -> of each side, how many elements have how many
-    children of this name. Where these differ, a child is missing or extra, and that is the difference."""
-    return frozenset(name for name, (one, two) in counts.items() if one != two)
+def dropped(sequences: Sequences) -> frozenset[str]:
+    """The names whose order is not looked at: not the same number of elements has the same number of children of this
+    name on both sides. Then a child is missing or extra, and that is the difference."""
+    more: dict[str, Counter[int]] = {}  # on legacy's side, by how many there are in one element
+    for names, (one, two) in sequences.items():
+        if one != two:
+            for name, times in Counter(names).items():
+                more.setdefault(name, Counter())[times] += one - two
+    return frozenset(name for name, by_times in more.items() if any(by_times.values()))
 
 
 def hide_named(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:
