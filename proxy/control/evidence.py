@@ -204,7 +204,8 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         requests=sum(arms.values()),
         writes=written,
         reads_after_writes=route.shadow.unsafe == "read-after-write",
-        candidate_requests=arms["candidate"],
+        # A request that legacy answered in the candidate's place counts under the arm legacy.
+        candidate_requests=arms["candidate"] + sum(traffic.fallbacks.values()),
         candidate_errors=errors["candidate"],
         unpaired=arms["candidate"] if route.stage == "canary" and not route.shadow.reverse else 0,
         fallbacks=dict(traffic.fallbacks),

@@ -159,6 +159,18 @@ async def test_what_is_not_in_the_store_yet_counts_among_the_figures(known: Know
     assert (await known.verdicts.of("orders")).reasons == ["None of 3 requests was compared so far."]
 
 
+async def test_requests_that_fell_back_were_the_candidates(known: Known) -> None:
+    known.live = {
+        "orders": Tally(
+            RouteCounters(requests={"GET 200 candidate": 150, "GET 200 legacy": 50}, fallbacks={"reset": 50})
+        )
+    }
+    found = await known.verdicts.of("orders")
+    (fallbacks,) = [each for each in found.criteria if each.name == "fallbacks_below"]
+    assert (fallbacks.state, fallbacks.value) == ("not-met", 0.25)
+    assert fallbacks.sentence.startswith("Legacy had to answer 50 of the 200 requests that were the candidate's")
+
+
 async def test_a_lost_store_makes_everything_inconclusive(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     await known.pairs(60, equal=200)
     await known.traffic(60)
