@@ -113,7 +113,7 @@ def _stage_line(route: RouteReport) -> str:
 def _traffic(route: RouteReport) -> list[str]:
     lines = ["- Traffic: none"]
     if route.requests:
-        arms = f"{route.arms['legacy']:,} to legacy, {route.arms['candidate']:,} to the candidate"
+        arms = f"{route.arms['legacy']:,} answered by legacy, {route.arms['candidate']:,} by the candidate"
         lines = [
             f"- Traffic: {number(route.requests, 'request')}: {arms} ({share(route.candidate_share)})",
             f"- Errors (5xx to clients): legacy {route.errors['legacy']:,}, candidate {route.errors['candidate']:,}",
