@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.compare.align import Pairs, align, increasing
+from proxy.compare.align import MAX_ALIKE, Pairs, align, increasing
 from proxy.compare.document import canonical
 from proxy.compare.multisets import Multisets
 from proxy.compare.pairing import Item, Pairing
 from proxy.compare.secret_names import Secret
+from proxy.compare.sketch import traits
 from proxy.compare.states import State
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class _Ordered(Pairing):
         else:
             start, end = self._ends(a, b)
             xs, ys = self.sketched(a[start : len(a) - end]), self.sketched(b[start : len(b) - end])
-            self._aligned(xs, ys, align([x.sketch for x in xs], [y.sketch for y in ys]))
+            if not self._by_identity(xs, ys):
+                self._aligned(xs, ys, align([x.sketch for x in xs], [y.sketch for y in ys]))
         if self.moved:
             self.walk.report("order", self.path, lambda: self._shown(a), lambda: self._shown(b))
 
@@ -76,12 +78,14 @@ class _Ordered(Pairing):
                 by_sketch = sorted(range(len(xs)), key=lambda i: mine[i])
                 for i, j in zip(by_sketch, sorted(range(len(ys)), key=lambda j: yours[j]), strict=True):
                     self.compare(xs[i].value, ys[j].value)
+        elif self._by_identity(xs, ys):
+            return
         elif self.state.mode == "exact":
             pairs = align(mine, yours)
             shifted = sum(i != j for i, j in pairs)
             self._aligned(xs, ys, pairs if 2 * shifted > len(xs) else [(i, j) for i, j in pairs if i == j])
         else:
-            self._stretch(xs, ys)  # an item that says more may be the same
+            self._in_place(xs, ys)  # an item that says more may be the same
 
     def _ends(self, a: list[Any], b: list[Any]) -> tuple[int, int]:
         """How many items are the same at the beginning, and then at the end."""
@@ -104,27 +108,55 @@ class _Ordered(Pairing):
 
     def _stretch(self, xs: list[Item], ys: list[Item]) -> None:
         """Compare items of which no two have the same sketch."""
-        if not xs or not ys:
-            self.without([x.value for x in xs])
-            self.beyond([y.value for y in ys])
-            return
-        pairs = self._identified(xs, ys)
-        if pairs is None and len(xs) == len(ys):
+        if len(xs) == len(ys):
             self._in_place(xs, ys)
-            return
-        if pairs is None:
-            pairs = self.alike(xs, ys, in_order=True)
-            low = low_b = 0
-            known, pairs = pairs, []
-            for i, j in [*known, (len(xs), len(ys))]:
-                for k in range(min(i - low, j - low_b)):  # nothing tells which: then in their order
-                    if type(xs[low + k].value) is type(ys[low_b + k].value) in (dict, list):
-                        pairs.append((low + k, low_b + k))
-                if i < len(xs):
-                    pairs.append((i, j))
-                low, low_b = i + 1, j + 1
+        elif not self._by_identity(xs, ys):
+            self._paired(xs, ys, self._likeliest(xs, ys) if xs and ys else [])
+
+    def _likeliest(self, xs: list[Item], ys: list[Item]) -> Pairs:
+        """Pairs of the most alike that are in order on both sides; between them nothing tells which is which, and
+        objects and lists are taken in their order."""
+        pairs: Pairs = []
+        low = low_b = 0
+        for i, j in [*self.alike(xs, ys, in_order=True), (len(xs), len(ys))]:
+            for k in range(min(i - low, j - low_b)):
+                if type(xs[low + k].value) is type(ys[low_b + k].value) in (dict, list):
+                    pairs.append((low + k, low_b + k))
+            if i < len(xs):
+                pairs.append((i, j))
+            low, low_b = i + 1, j + 1
+        return pairs
+
+    def _by_identity(self, xs: list[Item], ys: list[Item]) -> bool:
+        """Compare items that say who they are with their namesakes, if they all do and stand at other places."""
+        for name in _IDENTITIES:
+            if not self.item.member(name).plain:
+                continue
+            mine, yours = _identities(xs, name), _identities(ys, name)
+            if mine is None or yours is None:
+                continue
+            pairs = [(i, yours[key]) for key, i in mine.items() if key in yours]
+            if not pairs or (len(xs) == len(ys) and not self._tells_more(xs, ys, pairs)):
+                return False
+            self.moved = self.moved or len(increasing(pairs)) < len(pairs)
+            self._paired(xs, ys, pairs)
+            return True
+        return False
+
+    def _tells_more(self, xs: list[Item], ys: list[Item], pairs: Pairs) -> bool:
+        """Whether the pairs have more in common than the items at the same places: else it is the names that changed."""
+        self.walk.spend(4 * (len(xs) + len(ys)))
+        mine = [frozenset(traits(x.shape).parts) for x in xs[:MAX_ALIKE]]
+        yours = [frozenset(traits(y.shape).parts) for y in ys[:MAX_ALIKE]]
+        known = [(i, j) for i, j in pairs if max(i, j) < MAX_ALIKE]
+        by_place = sum(len(x & y) for x, y in zip(mine, yours, strict=True))
+        return sum(len(mine[i] & yours[j]) for i, j in known) > by_place
+
+    def _paired(self, xs: list[Item], ys: list[Item], pairs: Pairs) -> None:
+        """Compare the pairs; the rest is missing or too many."""
         for i, j in pairs:
-            self.compare(xs[i].value, ys[j].value)
+            if not self.item.plain or xs[i].sketch != ys[j].sketch:
+                self.compare(xs[i].value, ys[j].value)
         mine, yours = {i for i, _ in pairs}, {j for _, j in pairs}
         self.without([x.value for i, x in enumerate(xs) if i not in mine])
         self.beyond([y.value for j, y in enumerate(ys) if j not in yours])
@@ -132,22 +164,6 @@ class _Ordered(Pairing):
     def _in_place(self, xs: list[Item], ys: list[Item]) -> None:
         for x, y in zip(xs, ys, strict=True):
             self.compare(x.value, y.value)
-
-    def _identified(self, xs: list[Item], ys: list[Item]) -> Pairs | None:
-        """Pairs of items that say who they are; None if they do not, or if they stand at the same places anyway."""
-        for name in _IDENTITIES:
-            if not self.item.member(name).exact:
-                continue
-            mine, yours = _identities(xs, name), _identities(ys, name)
-            if mine is None or yours is None:
-                continue
-            pairs = [(i, yours[key]) for key, i in mine.items() if key in yours]
-            if not pairs or (len(xs) == len(ys) and all(i == j for i, j in pairs)):
-                return None
-            if len(increasing(pairs)) < len(pairs):
-                self.moved = True
-            return pairs
-        return None
 
     def _shown(self, items: list[Any]) -> str:
         shown = ", ".join(self.walk.show(item, secret=self.secret) for item in items[:4])
