@@ -6,6 +6,7 @@ store that is lost makes every verdict inconclusive; nothing is guessed from wha
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import NamedTuple
 
@@ -61,16 +62,18 @@ class Verdicts:
         self._found: dict[str, Readiness] = {}
         self._fresh_until = float("-inf")
         self._generation = -1
+        self._looking = asyncio.Lock()
 
     async def all(self) -> dict[str, Readiness]:
         """Route -> its verdict."""
-        generation, now = self._operations.configuration.generation, time.monotonic()
-        if generation != self._generation or now > self._fresh_until:
-            self._found = await self._look(None)
-            took = time.monotonic() - now
-            self._fresh_until = now + max(FRESH_SECONDS, FRESH_TIMES * took)
-            self._generation = generation
-        return self._found
+        async with self._looking:  # who comes meanwhile waits for this look instead of asking for another one
+            generation, now = self._operations.configuration.generation, time.monotonic()
+            if generation != self._generation or now > self._fresh_until:
+                self._found = await self._look(None)
+                took = time.monotonic() - now
+                self._fresh_until = now + max(FRESH_SECONDS, FRESH_TIMES * took)
+                self._generation = generation
+            return self._found
 
     async def of(self, route: str) -> Readiness:
         """The verdict of one route, looked at now: who asks for it may act on it. Raises RefusedError."""

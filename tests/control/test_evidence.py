@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -192,7 +193,7 @@ async def test_a_lost_store_makes_everything_inconclusive(known: Known, monkeypa
 
 async def test_a_verdict_is_told_twice_within_a_second_and_anew_after_a_reload(known: Known) -> None:
     verdicts = known.verdicts
-    await verdicts.all()
+    await asyncio.gather(verdicts.all(), verdicts.all(), verdicts.all())
     await verdicts.all()
     assert known.looks == 1
     known.configuration.generation = 2
