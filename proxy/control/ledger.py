@@ -21,7 +21,7 @@ from proxy.store.difflog import DiffLog
 from proxy.store.events import EventLog
 from proxy.store.evidence import EQUAL, EvidenceLog
 from proxy.store.rates import RateLog
-from proxy.store.sqlite import StoreError, open_database, store_path
+from proxy.store.sqlite import FORMAT, StoreError, open_database, store_path
 from proxy.store.tally import Tally
 from proxy.store.transaction import transaction
 from proxy.telemetry.logs import log_line
@@ -40,12 +40,13 @@ class StoreLostError(BanyanError):
 
 
 class Ledger:
-    """Events, hourly figures, evidence, rates and the diff log on one connection in one thread. ``up`` is how the last
-    call ended."""
+    """Events, hourly figures, evidence, rates and the diff log on one connection in one thread. ``up``: no call failed
+    since something could be written."""
 
     def __init__(self, store: str) -> None:
         self.path = store_path(store)
         self.up = True
+        self._failed = False  # as the store's thread knows it
         self.moved_aside: Path | None = None
         """Where the file went that was no database any more; the overrides in it do not hold."""
         self.events: EventLog
@@ -113,17 +114,39 @@ class Ledger:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run ``work`` in the store's thread. Raises StoreLostError when the store fails it."""
+
+        def done() -> tuple[T, bool]:
+            try:
+                result = work()
+            except (sqlite3.Error, OSError):
+                self._failed = True
+                raise
+            self._failed = self._failed and not self._writable()  # a lost store may still be read
+            return result, not self._failed
+
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            result, up = await asyncio.get_running_loop().run_in_executor(self._thread, done)
         except (sqlite3.Error, OSError) as error:
             if self.up:
                 log_line("error", "store-lost", path=str(self.path), why=str(error))
             self.up = False
             raise StoreLostError("the store does not work now; traffic goes on, changes cannot be recorded") from error
-        if not self.up:
+        if up and not self.up:
             log_line("info", "store-back", path=str(self.path))
-        self.up = True
+        self.up = up
         return result
+
+    def _writable(self) -> bool:
+        """Whether the store takes something; without waiting for a lock."""
+        timeout = self._db.execute("PRAGMA busy_timeout").fetchone()[0]
+        try:
+            self._db.execute("PRAGMA busy_timeout = 0")
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")  # as it is, but written
+        except sqlite3.Error:
+            return False
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {timeout}")
+        return True
 
     async def close(self) -> None:
         """Close the connection and end the thread."""

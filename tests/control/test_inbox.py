@@ -1,6 +1,8 @@
 """The inbox over the store: states, noise, what is gone, what comes back, since when evidence counts."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from proxy.compare.fingerprint import fingerprint
 from proxy.compare.inbox import Action, Mark
 from proxy.config.model import Settings
 from proxy.control.inbox import GONE_SECONDS, Inbox, Standpoint
-from proxy.control.ledger import Ledger
+from proxy.control.ledger import Ledger, StoreLostError
 from proxy.messages import Expected, RouteCounters
 from proxy.store.batch import Batch, Seen, Way
 from proxy.store.evidence import EQUAL, group_of
@@ -327,3 +329,21 @@ async def test_a_store_that_is_lost_leaves_what_was_told(rig: Rig) -> None:
     await rig.inbox.sweep()
     await rig.inbox.judged_by(settings(candidate="o"), "dana", 3.0)
     assert rig.told == [Expected({A: 0.0}, [])]
+
+
+async def test_a_store_that_can_only_be_read_is_not_back(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    await rig.pairs(5, "$.a")
+    with closing(sqlite3.connect(rig.ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        rig.ledger._db.execute("PRAGMA busy_timeout = 10")
+        with pytest.raises(StoreLostError):
+            await rig.say("accept")
+        for _ in range(3):
+            assert await rig.state() == "new"  # it is read
+            assert not rig.ledger.up
+        other.execute("ROLLBACK")
+    assert rig.ledger._db.execute("PRAGMA busy_timeout").fetchone() == (10,)
+    await rig.look()
+    assert rig.ledger.up
+    said = capsys.readouterr().err
+    assert (said.count('"store-lost"'), said.count('"store-back"')) == (1, 1)
