@@ -1,12 +1,13 @@
 """How many pairs one core compares, counts and chooses samples of, when the samples are full; and what a record costs.
 
 Rates are per second of CPU time of the whole process, the writer's thread included, so that a busy machine changes
-little.
+little. The garbage collector is set as the comparator sets it.
 """
 
 from __future__ import annotations
 
 import copy
+import gc
 import random
 import resource
 import subprocess
@@ -25,6 +26,7 @@ from proxy.compare.result import Budget
 from proxy.compare.rules import compile_rules
 from proxy.compare.verdict import compare_pair
 from proxy.config.model import Compare, Retention, Settings
+from proxy.control.comparator import spare_collector
 from proxy.control.judge import Judge
 from proxy.messages import Answer, Fields, Pair
 from proxy.store.diff_writer import DiffWriter
@@ -151,6 +153,7 @@ def _records(bodies: tuple[bytes, bytes]) -> float:
 def _growth() -> float:
     """MiB by which the peak of a fresh process grows while it compares pairs of ``LARGE`` bodies."""
     pair = _pair(_json(LARGE))
+    spare_collector()
     with _judge(Compare(unordered={"$.items": "id"})) as judge:
         judge.judge(_pair(_json(1000)), leisure=False)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -166,6 +169,16 @@ def _memory() -> float:
 
 def measure() -> dict[str, float]:
     """The figures by what they are of."""
+    threshold = gc.get_threshold()
+    spare_collector()
+    try:
+        return _figures()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+
+
+def _figures() -> dict[str, float]:
     rules: dict[str, Any] = {
         "ignore": ["$.generated_at"], "unordered": {"$.items": "id"}, "tolerance": {"$.total": 0.01},
     }  # fmt: skip
