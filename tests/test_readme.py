@@ -88,12 +88,13 @@ def test_the_semantics_name_every_stage_reason_and_status() -> None:
 
 
 def test_the_semantics_name_every_reason_to_drop_a_shadow() -> None:
-    source = "".join((ROOT / "proxy" / "dataplane" / f"{name}.py").read_text() for name in ("shadow", "exchange"))
-    reasons = set(re.findall(r'(?:reason = |drop\(|dropped\()"([a-z-]+)"', source))
+    names = ("shadow", "exchange", "asking", "read_back")
+    source = "".join((ROOT / "proxy" / "dataplane" / f"{name}.py").read_text() for name in names)
+    reasons = set(re.findall(r'(?:reason = |return |drop\(|dropped\()"([a-z-]+)"', source))
     reasons |= set(
         re.findall(r'return "(comparator-[a-z]+)"', (ROOT / "proxy" / "dataplane" / "worker.py").read_text())
     )
     reasons |= set(re.findall(r'dropped\("([a-z-]+)" if .*? else "([a-z-]+)"\)', source)[0])
-    assert len(reasons) == 15
+    assert len(reasons) == 17
     table = SEMANTICS.partition("## Shadow")[2].partition("\n## ")[0]
     assert {reason for reason in reasons if f"`{reason}`" not in table} == set()

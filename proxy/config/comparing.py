@@ -50,7 +50,7 @@ class Shadow(Model):
     reads: list[ReadAfterWrite] = Field(default=[], max_length=8)
     """What is read after a write; needs ``unsafe: read-after-write``."""
     max_body: Size = 1024 * 1024
-    """Of an answer, kept for comparing; a longer one makes the pair incomparable. Also the cap of the request body."""
+    """Of an answer, kept for comparing. Also the cap of the request body."""
     max_stream: Size = 256 * 1024**2
     """Longer bodies than ``max_body`` are still compared by length and digest, up to this."""
     max_in_flight: int = Field(default=64, ge=0)
