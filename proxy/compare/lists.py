@@ -144,7 +144,7 @@ class _Ordered(Pairing):
         return False
 
     def _tells_more(self, xs: list[Item], ys: list[Item], pairs: Pairs) -> bool:
-        """Whether the pairs have more in common than the items at the same places: else it is the names that changed."""
+        """Whether the pairs have more in common than what stands at the same places: else names changed."""
         self.walk.spend(4 * (len(xs) + len(ys)))
         mine = [frozenset(traits(x.shape).parts) for x in xs[:MAX_ALIKE]]
         yours = [frozenset(traits(y.shape).parts) for y in ys[:MAX_ALIKE]]

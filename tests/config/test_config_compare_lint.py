@@ -1,0 +1,138 @@
+"""Faults of compare rules: at every level, each at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.compare.rules import compile_rules
+from proxy.config.load import Loaded, load
+from proxy.config.model import compare_of
+from proxy.errors import ConfigError, Fault
+
+BASE: dict[str, Any] = {
+    "upstreams": {"monolith": {"endpoints": ["http://h:1"]}, "orders": {"endpoints": ["http://h:2"]}},
+    "legacy": "monolith",
+    "routes": [{"id": "r", "match": {"path": "/a"}, "candidate": "orders"}],
+}
+
+
+def document(level: str, rules: dict[str, Any]) -> dict[str, Any]:
+    if level == "defaults":
+        return {**BASE, "defaults": {"compare": rules}}
+    if level == "upstream":
+        orders = {"endpoints": ["http://h:2"], "compare": rules}
+        return {**BASE, "upstreams": {**BASE["upstreams"], "orders": orders}}
+    return {**BASE, "routes": [{**BASE["routes"][0], "compare": rules}]}
+
+
+def written(folder: Path, level: str, rules: dict[str, Any]) -> Path:
+    (folder / "a.yaml").write_text(yaml.safe_dump(document(level, rules), default_flow_style=False))
+    return folder
+
+
+def lint(folder: Path, level: str, rules: dict[str, Any]) -> list[Fault]:
+    try:
+        load(written(folder, level, rules), {})
+    except ConfigError as error:
+        return error.faults
+    return []
+
+
+LEVELS = ["defaults", "upstream", "route"]
+
+FAULTY: list[tuple[dict[str, Any], str, str]] = [
+    ({"ignore": ["a"]}, "a", "begins with $"),
+    ({"ignore": ["$.a[-1]"]}, "$.a[-1]", "counts from the beginning"),
+    ({"ignore": ["$.a[1:3]"]}, "$.a[1:3]", "slice"),
+    ({"match": {"$.a[": "uuid"}}, "$.a[", "column 5"),
+    ({"unordered": {"$.a[?(@.b)]": None}}, "$.a[?(@.b)]", "filter"),
+    ({"tolerance": {"$a": 1}}, "$a", "expected '.' or '['"),
+    ({"tolerance": {"$.a": -1}}, "-1", "negative"),
+    ({"tolerance": {"$.a": -0.5}}, "-0.5", "negative"),
+    ({"map": {"$.": {"a": "b"}}}, "$.", "expected a name"),
+    ({"match": {"$.a": {"regex": "(a+)+"}}}, "(a+)+", "could take for ever"),
+    ({"match": {"$.a": {"regex": "a("}}}, "a(", "without ')'"),
+    ({"ignore": ["header:"]}, "header:", "names no place"),
+    ({"ignore": ["cookie:a=b"]}, "cookie:a=b", "names no place"),
+    ({"unordered": {"header:etag": None}}, "header:etag", "only named by ignore and match"),
+    ({"tolerance": {"cookie:a": 1}}, "cookie:a", "only named by ignore and match"),
+    ({"map": {"header:etag": {"a": "b"}}}, "header:etag", "only named by ignore and match"),
+    ({"rename": {"header:a": "$.b"}}, "header:a", "begins with $"),
+    ({"rename": {"$..a": "$.b"}}, "$..a", "may not hold '..'"),
+    ({"rename": {"$.a": "$.b[0]"}}, "$.b[0]", "of all items"),
+    ({"rename": {"$.a[*].b": "$.c"}}, "$.c", "the same number"),
+    ({"rename": {"$.a": "$.c", "$.b": "$.c"}}, "$.c", "a place of its own"),
+    ({"rename": {"$.a": "$.a"}}, "$.a", "renamed to itself"),
+    ({"rename": {"$.a": "$.b"}, "map": {"$.a": {"x": "y"}}}, "$.a", "is renamed at this level"),
+    ({"rename": {"$.a": "$.b"}, "match": {"$.a": "uuid"}}, "$.a", "is renamed at this level"),
+    ({"ignore": ["$.a"], "match": {"$.a": "uuid"}}, "$.a", "is ignored by a rule of this level"),
+    ({"ignore": ["$.a"], "match": {"$['a']": "uuid"}}, "$['a']", "is ignored by a rule of this level"),
+    ({"ignore": ["$.a"], "tolerance": {"$.a.b": 1}}, "$.a.b", "is ignored by a rule of this level"),
+    (
+        {"ignore": ["header:location"], "match": {"header:Location": "url-without-host"}},
+        "header:Location",
+        "is ignored",
+    ),
+    ({"ignore": ["cookie:a"], "match": {"cookie:a;path": "opaque"}}, "cookie:a;path", "is ignored"),
+    ({"match": {"$.a": "number"}, "tolerance": {"$.a": 1}}, "$.a", "is matched at this level"),
+    ({"match": {"$.a": "number", "$['a']": "uuid"}}, "$['a']", "stands here twice"),
+    ({"match": {"header:etag": "opaque"}}, "header:etag", "not compared"),
+    ({"headers": [], "match": {"cookie:a": "opaque"}}, "cookie:a", "set-cookie is not compared"),
+]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("rules", "at", "words"), FAULTY, ids=[f"{n} {at}" for n, (_, at, _) in enumerate(FAULTY)])
+def test_a_faulty_rule_is_one_fault_at_its_place(
+    tmp_path: Path, level: str, rules: dict[str, Any], at: str, words: str
+) -> None:
+    (fault,) = lint(tmp_path, level, rules)
+    assert words in str(fault)
+    assert {"defaults": "of defaults", "upstream": "upstream 'orders'", "route": "route 'r'"}[level] in fault.what
+    line = (tmp_path / "a.yaml").read_text().splitlines()[fault.line - 1]
+    assert line[fault.column - 1 :].lstrip("'\"").replace("''", "'").startswith(at)
+
+
+SOUND: dict[str, Any] = {
+    "headers": ["ETag", "set-cookie", "location"],
+    "mode": "subset",
+    "ignore": ["$.a", "$..etag", "$.x[3]", "header:etag", "cookie:theme", "cookie:sid;expires"],
+    "unordered": {"$.items": "id", "$.tags": None},
+    "tolerance": {"$.total": 0.01, "$.tax": "1%"},
+    "match": {
+        "$.at": {"timestamp": "5s"}, "$.ref": {"regex": "ord-[0-9]{4}"}, "$.id": "uuid",
+        "header:location": "url-without-host", "cookie:csrf": "opaque", "$.doc.@id": "number", "$.doc.#text": "opaque",
+    },
+    "rename": {"$.items[*].customerName": "$.items[*].customer.name", "$.b": "$.c", "$.c": "$.b"},
+    "map": {"$.status": {"ACTIVE": "active", "1": None}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_sound_rules_have_no_faults_and_compile(tmp_path: Path, level: str) -> None:
+    loaded: Loaded = load(written(tmp_path, level, SOUND), {})
+    assert loaded.warnings == ()
+    compiled = compile_rules(compare_of(loaded.settings, loaded.settings.routes[0]))
+    assert compiled.translate({"b": 1, "status": "ACTIVE"}) == {"c": 1, "status": "active"}
+
+
+def test_a_header_that_is_ignored_and_not_compared_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = load(written(tmp_path, "route", {"ignore": ["header:etag"]}), {}).warnings
+    assert "not compared anyway" in warning.what
+    assert "compare.headers" in warning.hint
+
+
+def test_a_level_is_judged_by_the_headers_of_the_routes_where_it_holds(tmp_path: Path) -> None:
+    whole = document("upstream", {"match": {"header:etag": "opaque"}})
+    whole["routes"] = [{**BASE["routes"][0], "compare": {"headers": ["etag"]}}]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(whole))
+    assert load(tmp_path, {}).settings.routes
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    rules = {"ignore": ["a", "$.b[", "$.c"], "match": {"$.c": "uuid"}, "tolerance": {"$.d": -1}}
+    assert len(lint(tmp_path, "route", rules)) == 4
