@@ -190,7 +190,7 @@ store: sqlite:///banyan.db
 shutdown: {{drain_delay: 50ms, grace: 3s}}
 upstreams:
   monolith: {{endpoints: ["{legacy}"]}}
-  orders: {{endpoints: ["{candidate}"]}}
+  orders: {{endpoints: ["{candidate}"], compare: {{noise: {{sample: 0%}}}}}}  # all shadows: tests count them
 legacy: monolith
 routes:
   - id: orders-read

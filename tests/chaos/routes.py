@@ -126,6 +126,7 @@ def configuration(urls: Mapping[str, str]) -> dict[str, Any]:
         "identity": [{"header": "X-User-Id"}],
         "cohorts": {"staff": {"header": {STAFF_HEADER: "1"}}},
         "retention": {"samples": SAMPLES_KEPT},
+        "defaults": {"compare": {"noise": {"sample": "0%"}}},  # every shadow goes to the candidate: they are counted
         "overload": {"refuse_lag": "0s"},  # a slow machine is not what is looked for here
         "shutdown": {"drain_delay": "100ms", "grace": "5s"},
         "upstreams": {

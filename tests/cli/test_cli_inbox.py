@@ -50,9 +50,6 @@ def verdicts(running: Banyan) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     made = Setup(tmp_path_factory.mktemp("inbox"))
-    made.alter(
-        "  - id: orders-read\n", "  - id: orders-read\n    compare: {noise: {sample: 0%}}\n"
-    )  # none goes to legacy
     yield made
     made.close()
 
