@@ -42,6 +42,11 @@ MAX_WAITING: Final = 1024
 """Writes of a worker whose reads have yet to be asked. One costs its head and about two kilobytes."""
 
 
+_GONE: Final = (404, 410)
+"""Statuses that tell something of what was written. With another one below 500 both sides refuse to tell: a token that
+is good for one request, a redirection to a login. That is no evidence that they agree."""
+
+
 class ReadBack:
     """A write on its way through legacy, and the reads that follow it. The exchange tells it as it tells a pairing."""
 
@@ -222,12 +227,10 @@ class ReadBack:
     def _compare(self) -> None:
         legacy, candidate = self._sides
         plan, counters = self._plan, self._stats.counters
-        if (
-            not legacy.shadow_failure
-            and not candidate.shadow_failure
-            and plan.equal_bytes_match
-            and equal(legacy.shadow, candidate.shadow, plan.compare_headers)
-        ):
+        whole, status = not legacy.shadow_failure and not candidate.shadow_failure, legacy.shadow.status
+        if whole and status == candidate.shadow.status and 300 <= status < 500 and status not in _GONE:
+            self._stats.shadow_dropped("read-back-refused")
+        elif whole and plan.equal_bytes_match and equal(legacy.shadow, candidate.shadow, plan.compare_headers):
             counters.matched += 1
             count(counters.shadow, "read-back")
         elif (reason := self._worker.send_pair(self._pair(legacy, candidate))) == "":

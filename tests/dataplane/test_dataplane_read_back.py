@@ -207,6 +207,35 @@ async def test_only_writes_that_legacy_answers_beside_a_candidate_are_read_back(
         assert (await worker.route(route)).shadow == {}
 
 
+@pytest.mark.parametrize(
+    ("status", "other", "outcome"),
+    [
+        ("401 No", "401 No", "read-back-refused"),
+        ("403 No", "403 No", "read-back-refused"),
+        ("302 Login", "302 Login", "read-back-refused"),
+        ("405 No", "405 No", "read-back-refused"),
+        ("404 Gone", "404 Gone", "read-back"),
+        ("410 Gone", "410 Gone", "read-back"),
+        ("401 No", "403 No", "read-back"),
+        ("401 No", "200 OK", "read-back"),
+        ("500 No", "500 No", "read-back"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"same", b"other"])
+async def test_that_both_sides_refuse_a_read_is_no_evidence(
+    worker: Worker, status: str, other: str, outcome: str, body: bytes
+) -> None:
+    legacy = Upstream(lambda m: ok(b"same", status=status) if m.method in SAFE else ok())
+    candidate = Upstream(ok(body, status=other))
+    route = f"refused-{status[:3]}-{other[:3]}-{body.decode()}"
+    async with legacy, candidate:
+        await worker.apply(asked_back(legacy, candidate, route, "shadow", shadow=reading("/state")))
+        await worker.ask("/a", method="POST", body=b"{}")
+        assert (await read_back(worker, route))[outcome] == 1
+        same = status == other and body == b"same" and outcome == "read-back"
+        assert (await worker.route(route)).matched == same
+
+
 async def test_reads_wait_for_their_delay_and_for_the_clients_answer(worker: Worker) -> None:
     times: dict[bytes, float] = {}
 
