@@ -29,11 +29,13 @@ time at most, so this is what makes them quick."""
 
 @dataclass(frozen=True)
 class Matcher:
-    """One matcher. ``skew`` (seconds) is of timestamps; ``fits`` of ``regex``."""
+    """One matcher. ``skew`` and ``passed`` (seconds) are of timestamps, ``pattern`` of ``regex``. ``passed``: legacy's
+    answer is so much older than the other one, so that a time of answering has moved on by that much."""
 
     kind: Kind
     skew: Decimal | None = None
     pattern: re.Pattern[str] | None = None
+    passed: Decimal = Decimal(0)
 
 
 OPAQUE = Matcher("opaque")
@@ -86,7 +88,7 @@ def compare(matcher: Matcher, a: Any, b: Any) -> Outcome:
         return "format"
     match matcher.kind:
         case "timestamp":
-            return "equal" if matcher.skew is None or abs(one.detail - two.detail) <= matcher.skew else "value"
+            return "equal" if _close(matcher, two.detail - one.detail) else "value"
         case "uuid":
             return "equal" if "" in (one.detail, two.detail) or one.detail == two.detail else "format"
         case "number":
@@ -97,6 +99,12 @@ def compare(matcher: Matcher, a: Any, b: Any) -> Outcome:
             return "equal" if _alike_tokens(one.detail, two.detail) else "format"
         case "regex":
             return "equal"
+
+
+def _close(matcher: Matcher, apart: Decimal) -> bool:
+    if matcher.skew is None:
+        return True
+    return abs(apart) <= matcher.skew or abs(apart - matcher.passed) <= matcher.skew
 
 
 def sketch(matcher: Matcher, value: Any) -> tuple[list[object], float] | None:

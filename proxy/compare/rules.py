@@ -35,6 +35,8 @@ class CompareRules:
     outside: tuple[tuple[str, Rule], ...] = field(default=(), repr=False)
     both_legacy: bool = False
     """Legacy is compared with itself: then both documents are to be translated."""
+    prepare: Callable[[Any, State], Any] | None = field(default=None, repr=False)
+    """Made of both documents, after translating, before they are compared: for records, in which secrets are masked."""
 
     @cached_property
     def start(self) -> State:

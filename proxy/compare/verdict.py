@@ -177,6 +177,8 @@ def _documents(walk: Walk, documents: Documents, rules: CompareRules, budget: Bu
     if rules.translates:
         x = rules.translate(x)
         y = rules.translate(y) if rules.both_legacy else y
+    if rules.prepare is not None:
+        x, y = rules.prepare(x, rules.start), rules.prepare(y, rules.start)
     try:
         same = canonical(x) == canonical(y)
     except TypeError:

@@ -83,6 +83,7 @@ def recorded_request(pair: Pair, made: dict[str, Any]) -> dict[str, Any]:
         "request": request,
         "legacy": made["legacy"],
         "cohorts": made["cohorts"],
+        "redaction_key": made["redaction_key"],
         "masked": "«masked" in request["target"] or "«masked" in (request["body"]["text"] or ""),
         "partial": request["body"]["cut"] or request["body"]["text"] is None or lacks_body(pair),
     }
