@@ -22,11 +22,11 @@ import orjson
 from proxy.compare.fingerprint import fingerprint
 from proxy.compare.paths import Step, parse_path
 from proxy.compare.record import record
-from proxy.compare.redact import PLAIN, Redactor
+from proxy.compare.redact import PLAIN, Redactor, make_redactor
 from proxy.compare.result import REASONS, WEIGHTS, Budget, Result
 from proxy.compare.rules import compile_rules
 from proxy.compare.verdict import compare_pair
-from proxy.config.comparing import Compare
+from proxy.config.comparing import Compare, Redaction
 from proxy.messages import Answer, Fields, Pair
 from tests.fuzz.documents import Place
 
@@ -90,11 +90,18 @@ def told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error, limit=-6, chain=False))[-2000:]
 
 
-class Court:
-    """Asks for verdicts and counts them. ``redactors`` are tried in turn."""
+REDACTORS: tuple[Redactor, ...] = (
+    PLAIN,
+    make_redactor(Redaction(keys=["a key for the fuzzer only"]), b"0" * 32),
+    make_redactor(Redaction(emails=True, names=["note", "city"], reveal=["price"]), b"0" * 32),
+)
 
-    def __init__(self, redactors: Sequence[Redactor] = (PLAIN,)) -> None:
-        self.redactors = redactors
+
+class Court:
+    """Asks for verdicts and counts them."""
+
+    def __init__(self, redactor: Redactor = PLAIN) -> None:
+        self.redactor = redactor
         self.verdicts: collections.Counter[str] = collections.Counter()
         self.reasons: collections.Counter[str] = collections.Counter()
         self.outliers: list[tuple[float, str]] = []
@@ -118,12 +125,11 @@ class Court:
         made = pair(legacy, candidate, request or [])
         evidence = {"pair": made, "compare": compare}
         limits = budget or Budget()
-        redactor = self.redactors[self.asked % len(self.redactors)]
         self.asked += 1
         with guarded("compare_pair", **evidence):
             rules = compile_rules(compare or Compare())
             began = time.process_time()
-            result = compare_pair(made, rules, limits, time.monotonic, redactor)
+            result = compare_pair(made, rules, limits, time.monotonic, self.redactor)
             spent = time.process_time() - began
         if spent > SLOW_SECONDS:
             sizes = " and ".join(
@@ -138,17 +144,12 @@ class Court:
         _hidden(repr(result), secrets, "result", evidence)
         if recorded:
             with guarded("record", **evidence):
-                stored = make_record(made, result, limits, redactor)
+                stored = record(made, result, limits, self.redactor)
             _hidden(repr(stored), secrets, "record", evidence)
             with guarded("storing a record", **evidence):
                 json.dumps(stored).encode("ascii")
                 orjson.dumps(stored)
         return result
-
-
-def make_record(made: Pair, result: Result, budget: Budget, redactor: Redactor) -> dict[str, Any]:
-    """The record of a pair, as the comparator makes it."""
-    return record(made, result, budget, redactor)
 
 
 def pair(legacy: Answer, candidate: Answer, request: Fields) -> Pair:
@@ -190,6 +191,18 @@ def _hidden(text: str, secrets: Sequence[str], where: str, evidence: dict[str, A
         if secret in text:
             at = text.index(secret)
             raise Finding(f"secret in the {where}", f"…{text[max(0, at - 200) : at + 60]}…", **evidence)
+
+
+def silenced(court: Court, legacy: Answer, candidate: Answer, result: Result, compare: Compare) -> None:
+    """What is reported within a document can be written as a rule: ignored, it is no mismatch any more."""
+    paths = [found.path for found in result.differences]
+    if result.verdict != "mismatched" or result.more or any(path[0] != "$" for path in paths):
+        return
+    again = court.ask(legacy, candidate, compare.model_copy(update={"ignore": [*compare.ignore, *paths]}))
+    if again.verdict not in ("ignored", "matched", "incomparable"):
+        raise Finding(
+            "a reported path that is ignored is reported again", f"{paths} {again}"[:2000], pair=(legacy, candidate)
+        )
 
 
 def names_place(result: Result, touched: Sequence[Place]) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from proxy.messages import Answer, Pair
 from tests.fuzz.dice import Dice, smaller
-from tests.fuzz.oracles import Court, Finding, told
+from tests.fuzz.oracles import REDACTORS, Court, Finding, told
 
 Target = Callable[[Court, Dice], None]
 SHRINK_SECONDS = 20.0
@@ -67,6 +67,7 @@ def run(
             if seldom is not None and number % seldom.get(name, 1):
                 continue
             court = tally.courts.setdefault(name, Court())
+            court.redactor = REDACTORS[number % len(REDACTORS)]
             dice = Dice(f"{seed}:{name}:{number}")
             began = time.process_time()
             try:
@@ -83,11 +84,12 @@ def run(
 def written(name: str, target: Target, seed: int, number: int, dice: Dice, finding: Finding) -> tuple[str, Path]:
     """The finding made small, as text, and the file that replays it."""
     last = finding
+    redactor = REDACTORS[number % len(REDACTORS)]
 
     def still(choices: list[int]) -> bool:
         nonlocal last
         try:
-            one(target, Court(), Dice(given=choices))
+            one(target, Court(redactor), Dice(given=choices))
         except Finding as again:
             if again.oracle == finding.oracle:
                 last = again
@@ -108,7 +110,8 @@ def replay(targets: Mapping[str, Target], path: Path) -> str:
     """Run a written case again: what it finds, '' if nothing."""
     case = json.loads(path.read_text())
     try:
-        one(targets[case["target"]], Court(), Dice(given=case["choices"]))
+        court = Court(REDACTORS[case["number"] % len(REDACTORS)])
+        one(targets[case["target"]], court, Dice(given=case["choices"]))
     except Finding as finding:
         return str(finding)
     return ""
