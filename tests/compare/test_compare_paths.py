@@ -1,6 +1,7 @@
 """Paths: read, refused with a column, and read back from what differences are reported at."""
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,8 @@ from proxy.compare.paths import Step, member, parse_path
         ("$..etag", (Step("etag", deep=True),)),
         ("$..*", (Step(deep=True),)),
         ("$..['x y']", (Step("x y", deep=True),)),
+        ("$.html.@id.#text", (Step("html"), Step("@id"), Step("#text"))),
+        ("$..#order", (Step("#order", deep=True),)),
         ("$._id.@type.$ref.x-y.größe", (Step("_id"), Step("@type"), Step("$ref"), Step("x-y"), Step("größe"))),
     ],
 )
@@ -34,6 +37,17 @@ def test_a_path_becomes_steps(text: str, steps: tuple[Step, ...]) -> None:
 )  # fmt: skip
 def test_a_faulty_path_is_refused_with_its_column(text: str, column: int) -> None:
     with pytest.raises(ValueError, match=f"column {column}"):
+        parse_path(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("$.a[-1]", "counts from the beginning"), ("$[1:2]", "slice"), ("$[:2]", "slice"), ("$[::-1]", "slice"),
+     ("$[?(@.a == 1)]", "filter"), ("$[0,1]", "one position or name at a time"), ("$['a','b']", "one position or name"),
+     ("$['a'", "expected ']'")],
+)  # fmt: skip
+def test_what_other_dialects_know_is_refused_with_a_cure(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
         parse_path(text)
 
 
@@ -57,6 +71,6 @@ def test_keys_that_are_data_collapse(key: str) -> None:
     assert member("$", key) == "$.*"
 
 
-@pytest.mark.parametrize("key", ["price", "_id", "@type", "$ref", "camelCase", "x2", "sha256"])
+@pytest.mark.parametrize("key", ["price", "_id", "@type", "$ref", "#text", "camelCase", "x2", "sha256"])
 def test_names_stay(key: str) -> None:
     assert member("$.a", key) == f"$.a.{key}"
