@@ -102,10 +102,11 @@ class Inbox:
     # -- on the loop ------------------------------------------------------------------------------------------------
 
     async def keep(self) -> None:
-        """Sweep every few seconds."""
+        """Sweep every few seconds; the more differences there are, the less often."""
         while True:
+            began = time.monotonic()
             await self.sweep()
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(max(SWEEP_SECONDS, 10 * (time.monotonic() - began)))
 
     async def sweep(self) -> None:
         """Record what became of differences, and tell the comparator what is expected now."""

@@ -114,6 +114,36 @@ def _pair_counts(rows: Iterable[tuple[int, str | None, int]]) -> PairCounts:
     return PairCounts(by_id.get(_FIXED[EQUAL], 0), by_id.get(_FIXED[INCOMPARABLE], 0), groups)
 
 
+class _Ids:
+    """The ids of groups, made if need be, within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._counts: dict[str, int] | None = None  # by route; only counted if there is a new group
+        self._next = 0
+
+    def of(self, route: str, group: str) -> int:
+        if group in _FIXED:
+            return _FIXED[group]
+        row = self._db.execute(
+            "SELECT id FROM evidence_groups WHERE route = ? AND fingerprints = ?", (route, group)
+        ).fetchone()
+        return int(row[0]) if row is not None else self._made(route, group)
+
+    def _made(self, route: str, group: str) -> int:
+        if self._counts is None:
+            self._counts = dict(self._db.execute("SELECT route, count(*) FROM evidence_groups GROUP BY route"))
+            (last,) = self._db.execute("SELECT max(id) FROM evidence_groups").fetchone()
+            self._next = max(_FIRST_ID, (last or 0) + 1)
+        mine = self._counts.get(route, 0)
+        if mine >= ROUTE_GROUPS or sum(self._counts.values()) >= MAX_GROUPS:
+            return _FIXED[MORE]
+        self._counts[route] = mine + 1
+        self._db.execute("INSERT INTO evidence_groups VALUES (?, ?, ?)", (self._next, route, group))
+        self._next += 1
+        return self._next - 1
+
+
 class EvidenceLog:
     """Evidence on one connection. Not thread-safe: one thread uses the connection. Raises sqlite3.Error."""
 
@@ -125,28 +155,11 @@ class EvidenceLog:
         """Add pairs to the bucket of ``at`` (seconds since the epoch): (route, group) -> how many, whole or not."""
         start = bucket_of(at)
         with transaction(self._db):
+            ids = _Ids(self._db)
             self._db.executemany(
                 "INSERT INTO evidence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                [(route, start, self._id(route, group), count) for (route, group), count in counts.items() if count],
+                [(route, start, ids.of(route, group), count) for (route, group), count in counts.items() if count],
             )
-
-    def _id(self, route: str, group: str) -> int:
-        if group in _FIXED:
-            return _FIXED[group]
-        row = self._db.execute(
-            "SELECT id FROM evidence_groups WHERE route = ? AND fingerprints = ?", (route, group)
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
-        mine, everybody = self._db.execute(
-            "SELECT count(*) FILTER (WHERE route = ?), count(*) FROM evidence_groups", (route,)
-        ).fetchone()
-        if mine >= ROUTE_GROUPS or everybody >= MAX_GROUPS:
-            return _FIXED[MORE]
-        last = self._db.execute("SELECT max(id) FROM evidence_groups").fetchone()[0]
-        fresh = max(_FIRST_ID, (last or 0) + 1)
-        self._db.execute("INSERT INTO evidence_groups VALUES (?, ?, ?)", (fresh, route, group))
-        return fresh
 
     def counts(self, route: str, since: float) -> PairCounts:
         """The pairs in buckets that begin at or after ``since`` (seconds since the epoch).
@@ -222,7 +235,7 @@ class EvidenceLog:
         """Make hours of what is older than an hour, and delete what began before ``before``; how many rows went."""
         whole = (int(now) - HOUR_SECONDS) // HOUR_SECONDS * HOUR_SECONDS  # hours that ended at least an hour ago
         with transaction(self._db):
-            gone = self._db.execute("DELETE FROM evidence WHERE start < ?", (before,)).rowcount
+            gone = old = self._db.execute("DELETE FROM evidence WHERE start < ?", (before,)).rowcount
             fine = self._db.execute(
                 "SELECT route, start / 3600 * 3600, grouped, sum(count) FROM evidence"
                 " WHERE start < ? AND start % 3600 <> 0 GROUP BY 1, 2, 3",
@@ -236,5 +249,6 @@ class EvidenceLog:
                     "INSERT INTO evidence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
                     fine,
                 )
-            self._db.execute("DELETE FROM evidence_groups WHERE id NOT IN (SELECT grouped FROM evidence)")
+            if old:
+                self._db.execute("DELETE FROM evidence_groups WHERE id NOT IN (SELECT grouped FROM evidence)")
         return gone
