@@ -60,7 +60,7 @@ def plain(court: Court, dice: Dice) -> None:
     if not names_only(result, touched):
         raise Finding("a place is named that has not changed", repr(result.differences)[:1500], **evidence)
     back = court.ask(candidate, legacy, secrets=secrets)
-    if mirrored(back) != sorted(tuple(found) for found in result.differences):
+    if not mirrored(result, back):
         raise Finding("not symmetric", f"{result.differences}\n{back.differences}"[:2500], **evidence)
     silenced(court, legacy, candidate, result, Compare(headers=[]))
 

@@ -232,9 +232,12 @@ def _leads(step: Step, to: str | int) -> bool:
     return step.position is None or step.position == to
 
 
-def mirrored(result: Result) -> list[tuple[str, str, str, str, int]]:
-    """The differences as they must be when the sides have changed places, in an order of their own."""
-    return sorted(
+def mirrored(there: Result, back: Result) -> bool:
+    """Whether two results are what they must be when the sides have changed places. Time may run out on one way."""
+    if "incomparable" in (there.verdict, back.verdict):
+        return True
+    turned = [
         (SWAPPED.get(found.kind, found.kind), found.path, found.candidate, found.legacy, found.times)
-        for found in result.differences
-    )
+        for found in back.differences
+    ]
+    return there.verdict == back.verdict and sorted(turned) == sorted(tuple(found) for found in there.differences)
