@@ -32,7 +32,9 @@ def form(text: str, redactor: Redactor) -> str:
     authorizing = {"code", "state"} <= {*names}  # RFC 6749 section 4.1.2
     parts = []
     for name, (written, sign, value) in zip(names, pairs, strict=True):
-        secret = redactor.is_secret(name) or (authorizing and name == "code")
+        secret = redactor.is_secret(name)
+        if secret is False and authorizing and name == "code":
+            secret = True
         if secret:
             parts.append(f"{written}{sign}{redactor.mask(unquote_plus(value)) if value else ''}")
         else:
