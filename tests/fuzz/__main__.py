@@ -52,15 +52,17 @@ def main() -> int:
     print(f"fuzz: seed {options.seed}, {options.seconds:g} s, {', '.join(chosen)}", flush=True)
     began = time.monotonic()
     seldom = SELDOM if len(chosen) > 1 else None
-    tally = run(chosen, options.seed, options.seconds, most_findings=options.findings, seldom=seldom)
+    tally = run(chosen, options.seed, options.seconds, most_findings=options.findings, seldom=seldom, say=_say)
     print(report(tally))
     asleep = sleepy(tally, WELL_FORMED)
     for name in asleep:
         print(f"\nFOUND: too much of {name} is incomparable for the target to prove anything")
-    for text, path in tally.findings.values():
-        print(f"\nFOUND: {text}\nagain: python -m tests.fuzz --replay {path}")
     print(f"\n{time.monotonic() - began:.0f} s, seed {options.seed}: {len(tally.findings) + len(asleep)} found")
     return 1 if tally.findings or asleep else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

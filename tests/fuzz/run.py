@@ -56,6 +56,7 @@ def run(
     cases: int = 0,
     most_findings: int = 1,
     seldom: Mapping[str, int] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Tally:
     """Run the targets in turn for ``seconds`` (or ``cases`` of each), until there are ``most_findings``. Of those in
     ``seldom`` only every so manieth case is run."""
@@ -75,6 +76,8 @@ def run(
             except Finding as finding:
                 if finding.oracle not in tally.findings:
                     tally.findings[finding.oracle] = written(name, target, seed, number, dice, finding)
+                    text, path = tally.findings[finding.oracle]
+                    say(f"FOUND: {text}\nagain: python -m tests.fuzz --replay {path}\n")
             tally.cases[name] += 1
             tally.seconds[name] += time.process_time() - began  # type: ignore[assignment]  # a Counter of floats
         number += 1
