@@ -15,8 +15,10 @@ Pairs = list[tuple[int, int]]
 
 _MAX_TABLE = 4096
 """Cells of the table for one stretch of items that are not unique; longer stretches stay unaligned."""
+MAX_PAIRED = 1024
+"""Items of one side that are looked at; further ones are taken in their order."""
 MAX_ALIKE = 256
-"""Items of one side that are looked at for the most alike; further ones are taken in their order."""
+"""Of those that differ in more than one thing: items that are looked at for the most alike."""
 _MAX_TRIED = 16  # other items that one is held against
 
 
@@ -115,36 +117,51 @@ class Traits(NamedTuple):
 
 
 def pair_alike(a: Sequence[Traits], b: Sequence[Traits]) -> Pairs:
-    """Disjoint pairs of items that say some of the same, the most alike first; in no order."""
-    a, b = a[:MAX_ALIKE], b[:MAX_ALIKE]
+    """Disjoint pairs of items that say some of the same; in no order. First those that differ in a single thing, then
+    the most alike."""
+    pairs = _but_one(a, b)
+    mine, yours = {i for i, _ in pairs}, {j for _, j in pairs}
+    left = [i for i in range(len(a)) if i not in mine][:MAX_ALIKE]
+    left_b = [j for j in range(len(b)) if j not in yours][:MAX_ALIKE]
     found: dict[int, list[int]] = defaultdict(list)
-    for j, traits in enumerate(b):
-        for trait in (*traits.parts, *traits.but_one):
-            found[trait].append(j)
+    for j in left_b:
+        for part in b[j].parts:
+            found[part].append(j)
+    said = {j: frozenset(b[j].parts) for j in left_b}
     scored = []
-    said = [frozenset(traits.parts) for traits in b]
-    for i, traits in enumerate(a):
-        mine = frozenset(traits.parts)
-        for j in _worth_trying(traits, found):
-            shared = len(mine & said[j])
-            if shared:
-                scored.append((-shared, abs(i - j), i, j))
-    pairs: Pairs = []
-    free, free_b = set(range(len(a))), set(range(len(b)))
+    for i in left:
+        parts = frozenset(a[i].parts)
+        scored += [(-len(parts & said[j]), abs(i - j), i, j) for j in _worth_trying(a[i].parts, found)]
     for _, _, i, j in sorted(scored):
-        if i in free and j in free_b:
-            free.remove(i)
-            free_b.remove(j)
+        if i not in mine and j not in yours:
+            mine.add(i)
+            yours.add(j)
             pairs.append((i, j))
     return pairs
 
 
-def _worth_trying(traits: Traits, found: dict[int, list[int]]) -> Iterable[int]:
-    """Items that share something rare with the one of ``traits``."""
+def _but_one(a: Sequence[Traits], b: Sequence[Traits]) -> Pairs:
+    found: dict[int, list[int]] = defaultdict(list)
+    for j in reversed(range(len(b))):
+        for trait in b[j].but_one:
+            found[trait].append(j)
+    pairs: Pairs = []
+    taken: set[int] = set()
+    for i, traits in enumerate(a):
+        for waiting in [found[trait] for trait in traits.but_one if trait in found]:
+            while waiting and waiting[-1] in taken:
+                waiting.pop()
+            if waiting:
+                taken.add(waiting[-1])
+                pairs.append((i, waiting.pop()))
+                break
+    return pairs
+
+
+def _worth_trying(parts: Iterable[int], found: dict[int, list[int]]) -> Iterable[int]:
+    """Items that share something rare."""
     tried: dict[int, None] = {}
-    places = [found[trait] for trait in traits.but_one if trait in found]
-    places += sorted((found[trait] for trait in traits.parts if trait in found), key=len)
-    for place in places:
+    for place in sorted((found[part] for part in parts if part in found), key=len):
         for j in place[: _MAX_TRIED - len(tried)]:
             tried[j] = None
         if len(tried) >= _MAX_TRIED:

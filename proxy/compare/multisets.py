@@ -22,7 +22,7 @@ class Multisets(Pairing):
         """Items with one identity are compared; of the rest equal ones are set aside, then the most alike compared."""
         if self.item.ignore:
             return
-        if self.item.exact or (_has_identities(a, self.state.key) and _has_identities(b, self.state.key)):
+        if self.item.sharp or (_has_identities(a, self.state.key) and _has_identities(b, self.state.key)):
             # Then the same at the same place is a pair of any good pairing, and most lists are in order.
             places, most = self.unequal(a, b), min(len(a), len(b))
             a, b = [a[i] for i in places] + a[most:], [b[i] for i in places] + b[most:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from proxy.compare.align import Pairs, increasing, pair_alike
+from proxy.compare.align import MAX_PAIRED, Pairs, increasing, pair_alike
 from proxy.compare.secret_names import Secret
 from proxy.compare.sketch import stripped, traits
 from proxy.compare.states import State
@@ -74,6 +74,7 @@ class Pairing:
         """Pairs of items that say some of the same; from both sides the same ones."""
         if [x.sketch for x in a] > [y.sketch for y in b]:
             return [(i, j) for j, i in self.alike(b, a, in_order=in_order)]
+        a, b = a[:MAX_PAIRED], b[:MAX_PAIRED]
         self.walk.spend(8 * (len(a) + len(b)))
         pairs = pair_alike([traits(x.shape) for x in a], [traits(y.shape) for y in b])
         return increasing(sorted(pairs)) if in_order else pairs

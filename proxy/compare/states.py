@@ -66,12 +66,13 @@ class State:
     """What the rules make of one node.
 
     ``unordered`` says whether the list here is; ``key`` names the field that identifies its items (None: compare as a
-    multiset). ``plain``: no rule holds here or anywhere below; ``exact``: and so all that is unequal is a difference.
+    multiset). ``plain``: no rule holds here or anywhere below; ``exact``: and so all that is unequal is a difference;
+    ``sharp``: no tolerance or matcher does, so that of three values two that equal the third equal each other.
     """
 
     __slots__ = (
         "_any", "_at", "_machine", "_named", "_where", "exact", "ignore", "key", "mapping", "matcher", "mode", "plain",
-        "tolerance", "unordered",
+        "sharp", "tolerance", "unordered",
     )  # fmt: skip
 
     def __init__(self, machine: _Machine, where: _Where) -> None:
@@ -91,6 +92,7 @@ class State:
         self._at: dict[int, State | None] = {}
         self._any: State | None = self if self.plain else None
         rules = machine.rules
+        self.sharp = all(rules[number].sort not in ("tolerance", "match") for number, _ in where)
         here = []
         for number, done in where:
             steps = rules[number].steps
