@@ -19,7 +19,7 @@ from proxy.compare import masks
 from proxy.compare.document import Number, canonical_number
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
-from proxy.compare.secret_names import Secret, is_secret_name, spelling
+from proxy.compare.secret_names import Secret, Span, is_secret_name, spelling
 from proxy.compare.secret_shapes import Shapes, is_card, unescaped
 from proxy.config.comparing import Redaction
 
@@ -31,9 +31,13 @@ _SHORT = 7
 """Characters of a text in which no shape of a secret has room."""
 
 _LONGEST_CARD = 19
+_ENCODED = 200
+"""Characters at a cut in which an encoded secret may have been halved."""
+
 _LONGEST_NAME = 16
 """Characters of a member's name below a secret one; what is longer is data."""
 
+_LONG_SEGMENT = re.compile(r"[\w-]{16}")
 _WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
 _GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
@@ -139,10 +143,14 @@ class Redactor:
 
         ``upto``: only what begins in so many characters; what stands behind them only helps to see what it is.
         """
-        spans = self._shapes.find(text)
-        plain = unescaped(text)
-        if plain != text and len(more := self._shapes.find(plain)) > len(spans):  # an encoding hid something
-            text, spans = plain, more
+        shown = self._masked(text, self._shapes.find(text), upto)
+        if "%" in shown or "\\u00" in shown:  # an encoding may hide something
+            plain = unescaped(shown)
+            if plain != shown and (spans := self._shapes.find(plain)):
+                return self._masked(plain, spans, None if upto is None else upto - _ENCODED)
+        return shown
+
+    def _masked(self, text: str, spans: list[Span], upto: int | None) -> str:
         if not spans:
             return text[:upto]
         pieces = []
@@ -165,6 +173,8 @@ class Redactor:
 
     def path(self, text: str) -> str:
         """The path of a URL: secrets by shape, and what was generated below a name like ``sessions`` or ``tokens``."""
+        if "%" not in text and "+" not in text and _LONG_SEGMENT.search(text) is None:
+            return self.by_shape(text)
         segments = text.split("/")
         below = False
         for number, segment in enumerate(segments):
