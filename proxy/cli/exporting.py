@@ -1,6 +1,8 @@
 """Recorded requests as cases of a test suite.
 
-Law: pure. What cannot be asked again, or whose answer was not recorded whole, is left out and counted by its reason.
+Law: pure. What cannot be asked again, or whose answer was not recorded whole, is left out and counted by its reason. A
+case expects what the rules of the route hold a candidate to, as far as a test without Banyan can see it; ``kind`` says
+how far it looks into a body.
 """
 
 from __future__ import annotations
@@ -8,87 +10,146 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import orjson
-
-from proxy.cli.request_text import headers_sent, pieces
-from proxy.compare.document import NotJsonError, parse_json
-from proxy.compare.fingerprint import fingerprint
+from proxy.cli import again
+from proxy.cli.request_words import ascii_target
+from proxy.compare.document import DuplicateKeyError, NotJsonError, parse_json
 from proxy.compare.masks import MASK
-from proxy.compare.pattern import extra_names, pattern
-from proxy.compare.result import Budget
+from proxy.compare.media import UNSTRUCTURED, reader_of
+from proxy.compare.pattern import Expected, pattern
+from proxy.compare.result import Budget, Incomparable
 from proxy.compare.rules import CompareRules, compile_rules
 from proxy.config.comparing import Compare
 from proxy.config.model import SAFE_METHODS
 from proxy.errors import BanyanError
+from proxy.telemetry.visible import visible
 
 Json = dict[str, Any]
-_COMPARED_BY_THE_SUITE = ("content-type", "location", "cache-control")
+_KINDS = {"location": "redirect", "content-type": "content-type"}
+PRESENCE = "presence"
+"""Of a body is only seen that there is one: pages, XML, tables, events, forms, and text with a masked secret in it."""
 
 
 def cases(material: Json, *, safe_only: bool) -> tuple[Json, Counter[str]]:
-    """The suite of a route's recorded requests (control.replay), and why others were left out, counted."""
+    """The suite of a route's recorded requests (cli.material), and why others were left out, counted."""
     route = material["route"]
     try:
         rules = compile_rules(Compare.model_validate(material["compare"]))
     except ValueError as error:
-        raise BanyanError(f"the rules of {route} cannot be read: {error}") from None
-    expected = frozenset(material["expected"])
+        raise BanyanError(f"the rules of {route} are not of this release: {visible(str(error), 500)}") from None
+    expected = Expected((kind, path) for kind, path in material["expected"])
     found: list[Json] = []
     left_out: Counter[str] = Counter()
+    if material.get("no_room"):
+        left_out["more than one answer holds; a smaller --limit chooses others"] = material["no_room"]
     for recorded in material["requests"]:
-        reason = _unfit(recorded, safe_only=safe_only)
+        reason = _unfit(recorded, expected, safe_only=safe_only)
         if reason:
             left_out[reason] += 1
-            continue
-        found.append(_case(recorded, rules, lambda kind, path: fingerprint(route, kind, path) in expected, len(found)))
-    return {"route": route, "extra": extra_names(rules), "cases": found}, left_out
+        else:
+            found.append(_case(recorded, rules, expected, len(found) + 1))
+    return {"route": route, "cases": found}, left_out
 
 
-def _unfit(recorded: Json, *, safe_only: bool) -> str:
+def _unfit(recorded: Json, expected: Expected, *, safe_only: bool) -> str:
     legacy = recorded["legacy"]
     if legacy["failure"]:
         return "without an answer of legacy's"
-    if recorded.get("partial") or legacy["body"]["cut"]:
+    if legacy["body"]["cut"]:
         return "not recorded whole"
+    if expected("status-class", "status"):
+        return "whose status may be of another class, which was accepted"
     if safe_only and recorded["request"]["method"] not in SAFE_METHODS:
-        return "not of a safe method"
-    return ""
+        return "of a method that is not safe"
+    return again.obstacle(recorded)
 
 
-def _case(recorded: Json, rules: CompareRules, expected: Any, number: int) -> Json:
-    request = recorded["request"]
+def _case(recorded: Json, rules: CompareRules, expected: Expected, number: int) -> Json:
+    request, legacy = recorded["request"], recorded["legacy"]
+    body = request["body"]
+    status = legacy["status"]
     return {
-        "name": f"{number + 1}: {request['method']} {request['target']}"[:100],
+        "name": visible(f"{number}: {request['method']} {MASK.sub('*', request['target'])}", 100),
         "request": {
             "method": request["method"],
-            "target": pieces(request["target"], "target"),
-            "headers": [[name, pieces(value, name)] for name, value in headers_sent(recorded)],
-            "body": pieces(request["body"]["text"] or "", "body"),
+            "target": again.pieces(ascii_target(request["target"]), "target"),
+            "headers": [[name, again.pieces(value, name)] for name, value in again.joined_fields(request)],
+            "body": again.pieces(body["text"] or "", "body", is_json=body["kind"] == "json"),
+            "charset": again.codec(request),
         },
-        "expected": _expected(recorded["legacy"], rules, expected),
+        "expected": {
+            "status": f"{status // 100}xx" if expected("status", "status") else str(status),
+            "headers": _headers(legacy, rules, expected),
+            "cookies": _cookies(legacy, rules, expected),
+            **_body(legacy, rules, expected),
+        },
     }
 
 
-def _expected(legacy: Json, rules: CompareRules, expected: Any) -> Json:
-    headers = {
-        name.lower(): value
-        for name, value in legacy["headers"]
-        if name.lower() in _COMPARED_BY_THE_SUITE
-        and name.lower() in rules.headers
-        and f"header:{name.lower()}" not in rules.places
-        and not MASK.search(value)
-    }
-    kind, body = legacy["body"]["kind"], legacy["body"]["text"]
-    made: Any = None
-    if kind == "json":
-        try:
-            document = parse_json(body.encode(), Budget(), guarded=False)
-            made = pattern(document, rules, expected)
-            orjson.dumps(made)
-        except (NotJsonError, TypeError):
-            kind = "bytes"
-    elif kind == "text" and not MASK.search(body):
-        made = body
-    elif kind != "none":
-        kind = "bytes"
-    return {"status": legacy["status"], "headers": headers, "kind": kind, "body": made}
+def _headers(legacy: Json, rules: CompareRules, expected: Expected) -> dict[str, list[str] | None]:
+    """Compared field -> its values; null: it has to be there."""
+    found: dict[str, list[str] | None] = {}
+    for name in rules.headers:
+        place = f"header:{name}"
+        state = rules.places.get(place)
+        if name == "set-cookie" or (state is not None and state.ignore) or expected(_KINDS.get(name, "header"), place):
+            continue
+        values = [value for key, value in legacy["headers"] if key.lower() == name]
+        loose = (state is not None and state.matcher is not None) or expected("format", place)
+        unknown = any(MASK.search(value) or "\ufffd" in value for value in values)
+        found[name] = None if values and (loose or unknown) else values
+    return found
+
+
+def _cookies(legacy: Json, rules: CompareRules, expected: Expected) -> list[str]:
+    """Names of cookies that have to be set."""
+    if "set-cookie" not in rules.headers:
+        return []
+    values = [value for key, value in legacy["headers"] if key.lower() == "set-cookie"]
+    names = dict.fromkeys(value.partition(";")[0].partition("=")[0].strip() for value in values)
+    ignored = {place for place, state in rules.places.items() if state.ignore}
+    return [
+        name
+        for name in names
+        if name
+        and not MASK.search(name)
+        and f"cookie:{name.lower()}" not in ignored
+        and not expected("cookie", f"cookie:{name}")
+    ]
+
+
+def _body(legacy: Json, rules: CompareRules, expected: Expected) -> Json:
+    """What is known of the body: its ``kind`` and ``body``."""
+    body = legacy["body"]
+    if body["kind"] == "none":
+        return {"kind": "any" if expected("extra", "body") else "none", "body": None}
+    if expected("missing", "body") or expected("type", "body") or rules.start.ignore:
+        return {"kind": "any", "body": None}
+    coded = any(name.lower() == "content-encoding" for name, _ in legacy["headers"])
+    reader = reader_of(_media(legacy))
+    if body["kind"] == "json" and reader in ("json", "unknown"):
+        made = _document(body["text"], rules, expected)
+        if made is not None:
+            return {"kind": "json", "body": made[0]}
+    elif body["kind"] == "bytes" and not coded and reader in UNSTRUCTURED and not expected("digest", "body"):
+        return {"kind": "bytes", "body": [body["bytes"], body.get("sha256")]}
+    elif body["kind"] == "text" and reader == "text" and not expected("text", "body") and _exact(body["text"]):
+        return {"kind": "text", "body": body["text"]}
+    return {"kind": PRESENCE, "body": None}
+
+
+def _exact(text: str) -> bool:
+    """Whether a recorded text is what was sent, character by character."""
+    return not MASK.search(text) and "\ufffd" not in text
+
+
+def _media(side: Json) -> str:
+    said = next((value for name, value in side["headers"] if name.lower() == "content-type"), "")
+    return str(said).partition(";")[0].strip().lower()
+
+
+def _document(text: str, rules: CompareRules, expected: Expected) -> tuple[Any] | None:
+    """The pattern of a document, wrapped because null is one; None if it cannot be read."""
+    try:
+        return (pattern(parse_json(text.encode(), Budget(), guarded=True), rules, expected),)
+    except (NotJsonError, DuplicateKeyError, Incomparable, RecursionError):
+        return None

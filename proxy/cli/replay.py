@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.client import admin_option
 from proxy.cli.tables import show
 from proxy.errors import BanyanError
 from proxy.telemetry.visible import visible
@@ -26,12 +27,13 @@ DEFAULT_RATE = 20.0
 PROGRESS_SECONDS = 0.2
 KEY_VARIABLE = "BANYAN_REDACTION_KEY"
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_GIVEN = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "expect", "x-banyan-shadow"})
+
 
 @click.command()
 @click.argument("route")
-@click.option(
-    "--against", required=True, metavar="URL", help="Where the new build listens, like http://127.0.0.1:9003."
-)
+@click.option("--against", metavar="URL", help="Where the new build listens, like http://127.0.0.1:9003.")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 1000), default=DEFAULT_RATE, show_default=True, help="Requests a second."
 )
@@ -47,7 +49,7 @@ KEY_VARIABLE = "BANYAN_REDACTION_KEY"
 @admin_option
 def replay(
     route: str,
-    against: str,
+    against: str | None,
     rate: float,
     limit: int,
     safe_only: bool,
@@ -59,27 +61,33 @@ def replay(
 ) -> int:
     """Ask the recorded requests of ROUTE of a new build, and compare its answers with legacy's recorded ones.
 
-    The route's rules hold; what was accepted or is noise is expected. Each request carries X-Banyan-Shadow: 1. Secrets
-    were masked in the record: they are compared by their hashes if BANYAN_REDACTION_KEY holds the key that they were
-    masked under, otherwise by type and length. Exits with 0 if everything matches, 1 if something differs, 2 if nothing
-    could be compared, 3 if the build or Banyan cannot be reached.
+    The route's rules hold; what was accepted or is noise is expected. Each request carries X-Banyan-Shadow: 1, but a
+    build that does not heed it does what it is asked: --safe-only keeps writes from one that has data to lose. Secrets
+    were masked in the record: they are compared by their hashes if BANYAN_REDACTION_KEY holds the keys that they were
+    masked under, one a line, otherwise by type and length. Exits with 0 if everything that could be compared matches, 1
+    if something differs, 2 if nothing could be compared, 3 if the build or Banyan cannot be reached.
 
     \b
     Example:
       banyan replay orders-read --against http://127.0.0.1:9003 -H "Cookie: sid=$SID"
+      banyan replay orders-read --save orders-read.json
       banyan replay orders-read --against http://ci:8000 --records orders-read.json
     """
+    if (against is None) == (save is None):
+        raise click.UsageError("say which build to ask: --against URL; or where to keep the requests: --save FILE")
     given = _headers(headers)
-    material = _material(route, limit, records, admin)
+    from proxy.cli import material
+
+    kept = material.of_banyan(route, limit, admin) if records is None else material.of_file(records, route, limit)
     if save is not None:
-        _write(save, json.dumps(material, indent=1) + "\n")
-        click.echo(f"{len(material['requests'])} requests written to {save}", err=True)
+        _write(save, json.dumps(kept, indent=1) + "\n")
+        click.echo(f"{len(kept['requests'])} requests written to {save}", err=True)
         return MATCHED
     import msgspec
 
     from proxy.cli.replaying import Replay
 
-    running = Replay(material, against, given, _keys(), safe_only=safe_only, rate=rate)
+    running = Replay(kept, against or "", given, _keys(), safe_only=safe_only, rate=rate)
     line = _Line(on=sys.stderr.isatty() and not as_json)
     try:
         outcome = asyncio.run(running.run(line.show))
@@ -96,33 +104,23 @@ def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
     found = []
     for text in given:
         name, sign, value = text.partition(":")
-        if not sign or not name.strip() or not value.isprintable():
-            raise click.UsageError(f"-H {visible(text, 80)!r} is no header; write it like 'X-User-Id: u-17'")
+        if not sign or not _TOKEN.fullmatch(name.strip()) or not value.strip().isprintable():
+            # The value is not shown: it may be a secret.
+            raise click.UsageError(f"-H {visible(name, 80)!r} is no header; write it like 'X-User-Id: u-17'")
+        if name.strip().lower() in _NOT_GIVEN:
+            raise click.UsageError(f"-H {name.strip()} is not for you to say; it depends on what is sent")
         found.append((name.strip(), value.strip()))
     return found
 
 
-def _material(route: str, limit: int, records: Path | None, admin: str) -> dict[str, Any]:
-    if records is None:
-        material = Client(admin).get(f"/api/routes/{segment(route)}/replay", limit=limit)
-    else:
-        try:
-            material = json.loads(records.read_bytes())
-        except OSError as error:
-            raise BanyanError(f"{records} cannot be read: {error.strerror or error}") from None
-        except ValueError:
-            raise BanyanError(f"{records} is not JSON; banyan replay --save writes such a file") from None
-    if not isinstance(material, dict) or not isinstance(material.get("requests"), list):
-        raise BanyanError(f"{records or admin} holds no recorded requests of a route")
-    if material.get("route") != route:
-        raise BanyanError(f"{records} holds requests of the route {material.get('route')!r}, not of {route!r}")
-    material["requests"] = material["requests"][:limit]
-    return material
-
-
 def _keys() -> list[str]:
-    key = os.environ.get(KEY_VARIABLE, "")
-    return [key] if key else []
+    """The keys that records may have been masked under. Raises BanyanError for one that is none."""
+    from proxy.config.comparing import MIN_KEY
+
+    keys = [line.strip() for line in os.environ.get(KEY_VARIABLE, "").splitlines() if line.strip()]
+    if any(len(key) < MIN_KEY for key in keys):
+        raise BanyanError(f"{KEY_VARIABLE} holds no keys: each line is one, of at least {MIN_KEY} characters")
+    return keys
 
 
 def _write(path: Path, text: str) -> None:
@@ -159,17 +157,20 @@ def _show(outcome: Outcome) -> None:
     for title, table in (("incomparable", outcome.incomparable), ("not asked", outcome.skipped)):
         if table:
             click.echo(f"{title}: {', '.join(f'{count} {reason}' for reason, count in table.items())}")
-    if outcome.secrets_by_length:
+    if outcome.withheld:
+        names = ", ".join(f"{visible(name, 80)} ({count})" for name, count in outcome.withheld.items())
+        click.echo(f"sent without what was masked when it was recorded; -H gives it: {names}")
+    if outcome.secrets_compared_loosely:
         click.echo(
-            f"{outcome.secrets_by_length} secrets were compared by type and length only; "
-            f"{KEY_VARIABLE} would tell equal ones from others"
+            f"{outcome.secrets_compared_loosely} secrets were compared by type and length at most; {KEY_VARIABLE} "
+            "tells equal ones from others where no rule lets them differ"
         )
     if outcome.differences:
         click.echo()
-        columns = ("kind", "path", "count", "expected", "legacy", "this build", "first request")
-        show(columns, [_row(one) for one in outcome.differences], ("count",))
+        columns = ("kind", "path", "requests", "expected", "legacy", "this build", "first request")
+        show(columns, [_row(one) for one in outcome.differences], ("requests",))
     if outcome.verdict == "inconclusive":
-        click.echo("Nothing was compared, so nothing is known. Requests are recorded while a route is shadowed.")
+        click.echo("Nothing was compared, so nothing is known. Requests are recorded while legacy answers a route.")
 
 
 def _row(one: Difference) -> list[str]:

@@ -1,15 +1,20 @@
 """The asking of ``banyan replay``.
 
-Law: bounded. A rate, so many requests under way at once, a time for each, a cap for each answer. A build that never
-answers ends it with an error, one that fails on some requests differs there.
+Law: bounded. A rate, so many requests under way at once, a time for each, a cap for each answer. A build that answers
+nothing ends it with an error, one that fails on some requests differs there. What we cannot send is no fault of the
+build's; it is counted apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
+import ssl
+import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +23,10 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from proxy.compare.fingerprint import fingerprint
+from proxy.cli import again
+from proxy.compare.masks import MASK
 from proxy.compare.redact import make_redactor
-from proxy.compare.replayed import compare_replayed
+from proxy.compare.replayed import Asked, compare_replayed
 from proxy.compare.result import WEIGHTS, Budget, Result
 from proxy.compare.rules import compile_rules
 from proxy.config.comparing import Compare, Redaction
@@ -32,12 +38,13 @@ from proxy.telemetry.visible import visible
 AT_ONCE = 16
 TIMEOUT_SECONDS = 30.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+"""Of one field of an answer."""
 LEARNT_UNREACHABLE = 3
-"""Refused connections in a row, before anything was answered, after which the build counts as not there."""
+"""Requests without any answer, before there was one, after which the build counts as not there."""
 
-_OF_THE_CONNECTION = frozenset(
-    {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "te", "upgrade", "expect"}
-)
+
+_URL = re.compile(r"[!\"$->@-~]+")  # printable ASCII without ? and #: a path follows
 
 
 class Difference(msgspec.Struct):
@@ -45,7 +52,7 @@ class Difference(msgspec.Struct):
 
     kind: str
     path: str
-    count: int
+    count: int  # requests that showed it
     expected: bool
     request: str  # the first that showed it: method and target
     legacy: str
@@ -53,7 +60,8 @@ class Difference(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What came of a replay. ``skipped`` counts requests that were not asked, by reason."""
+    """What came of a replay. ``skipped`` counts requests that were not asked, by reason; ``withheld`` the requests that
+    were sent without a field because it was masked, or could not be sent as it was, by its name."""
 
     route: str
     against: str
@@ -62,53 +70,53 @@ class Outcome(msgspec.Struct):
     verdicts: dict[str, int]
     incomparable: dict[str, int]
     skipped: dict[str, int]
-    secrets_by_length: int
+    withheld: dict[str, int]
+    secrets_compared_loosely: int
     differences: list[Difference]
 
 
 class Replay:
-    """One replay of ``material`` (see control.replay) against the build at a URL. ``given`` are headers that stand in
-    the place of recorded ones, ``keys`` the secrets that records may have been masked under.
+    """One replay of ``material`` (cli.material) against the build at a URL. ``given`` are headers that stand in the
+    place of recorded ones, ``keys`` the secrets that records may have been masked under.
 
-    Raises BanyanError for what is not a URL, or not material.
+    Raises BanyanError for what is not a URL, for keys that are none and for rules of another release.
     """
 
     def __init__(
         self, material: dict[str, Any], against: str, given: list[tuple[str, str]], keys: list[str], *, safe_only: bool,
         rate: float,
     ) -> None:  # fmt: skip
-        parts = urlsplit(against)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BanyanError(f"--against {visible(against, 200)!r} is not a URL; write it like http://127.0.0.1:9003")
-        self._against = against.rstrip("/")
+        self._against = _base(against)
+        self._shown = _without_credentials(self._against)
         self._given = given
         self._pause = 1 / rate
         self._safe_only = safe_only
+        self._route = str(material["route"])
+        self._requests: list[dict[str, Any]] = material["requests"]
+        self._expected = frozenset((kind, path) for kind, path in material["expected"])
         try:
-            self._route = str(material["route"])
-            self._requests: list[dict[str, Any]] = material["requests"]
-            self._expected = frozenset(material["expected"])
             self._rules = compile_rules(Compare.model_validate(material["compare"]))
             redaction = Redaction.model_validate({**material["redaction"], "keys": keys})
-        except (KeyError, TypeError, ValueError) as error:
-            raise BanyanError(f"these are no recorded requests of this release: {error}") from None
+        except ValueError as error:
+            raise BanyanError(f"these rules are not of this release: {visible(str(error), 500)}") from None
         self._redactor = make_redactor(redaction, secrets.token_bytes(32))
         self._budget = Budget()
         self._verdicts: Counter[str] = Counter()
         self._incomparable: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
+        self._withheld: Counter[str] = Counter()
+        if material.get("no_room"):
+            self._skipped["more than one answer holds; a smaller --limit chooses others"] = material["no_room"]
         self._found: dict[tuple[str, str], Difference] = {}
-        self._by_length = 0
+        self._loosely = 0
         self._asked = 0
-        self._refused = 0
+        self._unanswered: list[str] | None = []  # why; None: the build has answered something
+        self.sent = [recorded for recorded in self._requests if self._may_be_asked(recorded)]
 
     async def run(self, progress: Callable[[int, int, int], None]) -> Outcome:
         """Ask everything; ``progress`` is told how many of how many are done and how many differ. Raises
         UnreachableError if the build is not there."""
-        sent = [one for one in self._requests if self._may_be_asked(one)]
         gate = asyncio.Semaphore(AT_ONCE)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        connector = aiohttp.TCPConnector(limit=AT_ONCE)
         done = 0
 
         async def one(recorded: dict[str, Any]) -> None:
@@ -116,16 +124,21 @@ class Replay:
             async with gate:
                 await self._ask(client, recorded)
             done += 1
-            progress(done, len(sent), self._verdicts["mismatched"])
+            progress(done, len(self.sent), self._verdicts["mismatched"])
 
         try:
             async with (
                 aiohttp.ClientSession(
-                    timeout=timeout, connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+                    connector=aiohttp.TCPConnector(limit=AT_ONCE),
+                    auto_decompress=False,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    max_line_size=MAX_HEAD_BYTES,
+                    max_field_size=MAX_HEAD_BYTES,
                 ) as client,
                 asyncio.TaskGroup() as group,
             ):
-                for recorded in sent:
+                for recorded in self.sent:
                     group.create_task(one(recorded))
                     await asyncio.sleep(self._pause)
         except ExceptionGroup as errors:
@@ -133,63 +146,69 @@ class Replay:
         return self._outcome()
 
     def _may_be_asked(self, recorded: dict[str, Any]) -> bool:
-        reason = ""
-        if recorded.get("masked"):
-            reason = "a secret in the request was masked"
-        elif recorded.get("partial"):
-            reason = "the request's body was not recorded whole"
-        elif recorded["legacy"]["failure"]:
-            reason = "legacy had not answered"
-        elif self._safe_only and recorded["request"]["method"] not in SAFE_METHODS:
-            reason = "not a safe method"
+        request = recorded["request"]
+        if recorded["legacy"]["failure"]:
+            reason = "that legacy had not answered"
+        elif self._safe_only and request["method"] not in SAFE_METHODS:
+            reason = "of a method that is not safe"
+        elif MASK.search(request["target"]) or MASK.search(request["body"]["text"] or ""):
+            reason = "with a masked secret in the target or the body"
+        else:
+            reason = again.obstacle(recorded)
         if reason:
             self._skipped[reason] += 1
         return not reason
 
     async def _ask(self, client: aiohttp.ClientSession, recorded: dict[str, Any]) -> None:
         request = recorded["request"]
-        method, body = request["method"], request["body"]["text"] or ""
-        url = URL(self._against + request["target"], encoded=True)
+        body = (request["body"]["text"] or "").encode(again.codec(request)) or None
         began = monotonic()
         try:
             async with client.request(
-                method, url, headers=self._fields(request["headers"]), data=body.encode() or None,
-                allow_redirects=False, skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+                request["method"], URL(self._against + request["target"], encoded=True), data=body,
+                headers=self._fields(request), allow_redirects=False,
+                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             ) as response:  # fmt: skip
-                whole = await _read(response)
+                self._unanswered = None
+                whole, truncated = await _read(response)
                 fields = list(response.raw_headers)
-                fresh = Answer(response.status, fields, whole or b"", whole is None, monotonic() - began)
+                fresh = Answer(response.status, fields, whole, truncated, monotonic() - began)
         except TimeoutError:
+            self._lost(f"no answer within {TIMEOUT_SECONDS:g} s")
             fresh = Answer(0, [], b"", False, monotonic() - began, "first-byte-timeout")
-        except (aiohttp.ClientError, ValueError) as error:
-            self._lost(error)
+        except aiohttp.ClientConnectorError as error:
+            self._lost(_why(error))
+            fresh = Answer(0, [], b"", False, monotonic() - began, "connect-failure")
+        except (aiohttp.ClientError, OSError):
             fresh = Answer(0, [], b"", False, monotonic() - began, "reset")
-        else:
-            self._refused = -1
+        except ValueError:  # it cannot be written; nothing was sent
+            self._skipped["that could not be sent"] += 1
+            return
         self._asked += 1
         self._judge(recorded, fresh)
 
-    def _lost(self, error: Exception) -> None:
-        if isinstance(error, aiohttp.ClientConnectorError) and self._refused >= 0:
-            self._refused += 1
-            if self._refused >= min(LEARNT_UNREACHABLE, len(self._requests)):
-                raise UnreachableError(f"nothing answers at {visible(self._against, 200)}; is the build running?")
+    def _lost(self, why: str) -> None:
+        if self._unanswered is None:
+            return
+        self._unanswered.append(why)
+        if len(self._unanswered) >= min(LEARNT_UNREACHABLE, len(self.sent)):
+            raise UnreachableError(f"no build answers at {visible(self._shown, 200)} ({why}); is it running?")
 
-    def _fields(self, recorded: list[list[str]]) -> list[tuple[str, str]]:
+    def _fields(self, request: dict[str, Any]) -> list[tuple[str, str]]:
         replaced = {name.lower() for name, _ in self._given}
-        fields = [
-            (name, value)
-            for name, value in recorded
-            if name.lower() not in _OF_THE_CONNECTION and name.lower() not in replaced and "«masked" not in value
-        ]
-        return [*fields, *self._given, ("X-Banyan-Shadow", "1")]
+        fields = [(name, value) for name, value in again.fields(request) if name.lower() not in replaced]
+        sent = [(name, value) for name, value in fields if not MASK.search(value)]
+        lost = {name.lower() for name, value in request["headers"] if MASK.search(value) or "\ufffd" in value}
+        self._withheld.update(lost - replaced)
+        return [*sent, *self._given, ("X-Banyan-Shadow", "1")]
 
     def _judge(self, recorded: dict[str, Any], fresh: Answer) -> None:
         method = recorded["request"]["method"]
-        result, by_length = compare_replayed(
-            recorded["legacy"], fresh, method, self._rules, self._budget, monotonic, self._redactor
+        asked = Asked(method, _seconds(recorded["at"]), time.time(), recorded.get("redaction_key", ""))
+        result, loosely = compare_replayed(
+            recorded["legacy"], fresh, asked, self._rules, self._budget, monotonic, self._redactor
         )
-        self._by_length += by_length
+        self._loosely += loosely
         verdict = self._seen(result, f"{method} {recorded['request']['target']}")
         self._verdicts[verdict] += 1
         if verdict == "incomparable":
@@ -199,14 +218,13 @@ class Replay:
         """Take the differences of one request; its verdict, when what is expected is left out."""
         open_ones = result.more
         for difference in result.differences:
-            known = self._found.get((difference.kind, difference.path))
-            expected = fingerprint(self._route, difference.kind, difference.path) in self._expected
+            place = (difference.kind, difference.path)
+            known = self._found.get(place)
+            expected = place in self._expected
             open_ones += not expected
             if known is None:
                 shown = (visible(difference.legacy), visible(difference.candidate))
-                self._found[difference.kind, difference.path] = Difference(
-                    difference.kind, difference.path, 1, expected, visible(request), *shown
-                )
+                self._found[place] = Difference(*place, 1, expected, visible(request), *shown)
             else:
                 known.count += 1
         if result.verdict == "mismatched" and not open_ones:
@@ -220,28 +238,58 @@ class Replay:
             self._found.values(),
             key=lambda one: (one.expected, -WEIGHTS.get(one.kind, 0), -one.count),  # type: ignore[call-overload]  # a kind
         )
-        verdicts, incomparable, skipped = (
-            dict(counter.most_common()) for counter in (self._verdicts, self._incomparable, self._skipped)
-        )
+        counters = (self._verdicts, self._incomparable, self._skipped, self._withheld)
+        verdicts, incomparable, skipped, withheld = (dict(counter.most_common()) for counter in counters)
         return Outcome(
-            self._route,
-            self._against,
-            verdict,
-            self._asked,
-            verdicts,
-            incomparable,
-            skipped,
-            self._by_length,
+            self._route, self._shown, verdict, self._asked, verdicts, incomparable, skipped, withheld, self._loosely,
             worst_first,
-        )
+        )  # fmt: skip
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body; None if it is over the cap."""
+def _base(against: str) -> str:
+    """The URL of a build, without a slash at its end. Raises BanyanError."""
+    try:
+        parts = urlsplit(against)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not _URL.fullmatch(against):
+        shown = visible(_without_credentials(against), 200)
+        raise BanyanError(f"--against {shown!r} is not a URL; write it like http://127.0.0.1:9003 or http://ci:8000/v2")
+    return against.rstrip("/")
+
+
+def _without_credentials(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, sign, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{sign}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _why(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        reason = getattr(cause, "verify_message", "") or str(cause)
+        return f"its certificate is not trusted: {visible(reason, 200)}; SSL_CERT_FILE names authorities"
+    if isinstance(error.os_error, ssl.SSLError):
+        return visible(f"TLS: {error.os_error.reason or error.os_error}", 200)
+    return visible(error.os_error.strerror or str(error.os_error), 200)
+
+
+def _seconds(at: str) -> float:
+    """When a request was recorded, in seconds since the epoch; now if it does not say."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError):
+        return time.time()
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """The body, and whether it is longer than the cap."""
     pieces, size = [], 0
     async for piece in response.content.iter_any():
         pieces.append(piece)
         size += len(piece)
         if size > MAX_ANSWER_BYTES:
-            return None
-    return b"".join(pieces)
+            return b"".join(pieces), True
+    return b"".join(pieces), False
