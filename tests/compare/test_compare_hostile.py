@@ -26,7 +26,7 @@ MakeAnswer = Callable[..., Answer]
 MakePair = Callable[..., Pair]
 
 DEEP = 100_000
-MANY = 60_000
+MANY = 30_000
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress, "deflate": zlib.compress, "br": lambda data: bytes(brotli.compress(data, quality=3)),
     "zstd": zstandard.compress,
@@ -132,7 +132,7 @@ def test_a_trap_beside_the_same_with_a_little_more_is_no_match(
         ends(
             result, "mismatched", "incomparable", *(["matched"] if silent and honest not in (legacy, candidate) else [])
         )
-        orjson.dumps(record(make_pair(legacy, candidate), result, Budget()))
+    orjson.dumps(record(make_pair(trap, honest), result, Budget()))
     ends(compare(trap, make_answer(bytes(body), fields)), "matched")
 
 
