@@ -62,12 +62,13 @@ def _times(number: int) -> str:
     return {0: "nowhere", 1: "once"}.get(number, f"{number} times")
 
 
-def translate(document: Any, renames: tuple[Rename, ...], maps: State) -> Any:
-    """``document`` after the renames, its values then mapped by ``maps``; the same object if nothing applies."""
+def translate(document: Any, renames: tuple[Rename, ...], maps: State, beside: Any = None) -> Any:
+    """``document`` after the renames, its values then mapped by ``maps``; the same object if nothing applies. Numbers
+    that are put in are as in ``beside``, the document that it will be compared with, and in itself."""
     if renames:
         document = _rename(document, renames)
     if not maps.plain:
-        document = _Mapping(document).map(document, maps)
+        document = _Mapping([document, beside]).map(document, maps)
     return document
 
 
@@ -167,8 +168,8 @@ def scalar_text(value: Any) -> Iterable[str]:
 
 
 class _Mapping:
-    def __init__(self, document: Any) -> None:
-        self._document = document
+    def __init__(self, documents: list[Any]) -> None:
+        self._documents = documents
         self._guarded: bool | None = None
 
     def map(self, node: Any, state: State) -> Any:
@@ -189,11 +190,11 @@ class _Mapping:
         return node
 
     def _as_here(self, value: Scalar) -> Any:
-        """A value as the document's parser would have read it."""
+        """A value as the parser of the documents would have read it."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return value
         if self._guarded is None:
-            self._guarded = _holds_guarded(self._document)
+            self._guarded = any(map(_holds_guarded, self._documents))
         return parse_json(orjson.dumps(value), Budget(), guarded=True) if self._guarded else value
 
 

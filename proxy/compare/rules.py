@@ -86,9 +86,10 @@ class CompareRules:
         """Whether there is anything to translate."""
         return bool(self.renames or self.maps)
 
-    def translate(self, document: Any) -> Any:
-        """Legacy's document in the candidate's words; itself if it says nothing that is said otherwise there."""
-        return translate(document, self.renames, self._map_start) if self.translates else document
+    def translate(self, document: Any, beside: Any = None) -> Any:
+        """Legacy's document in the candidate's words; itself if it says nothing that is said otherwise there.
+        ``beside``: what it will be compared with, for numbers are only comparable if they were read the same way."""
+        return translate(document, self.renames, self._map_start, beside) if self.translates else document
 
 
 def compile_rules(compare: Compare) -> CompareRules:

@@ -135,6 +135,23 @@ def test_a_changed_contract_is_matched_and_its_paths_are_the_candidates(compare:
     assert (found.kind, found.path) == ("value", "$.items[*].customer.name")
 
 
+def test_a_mapped_number_is_read_as_the_other_sides_are(compare: Any) -> None:
+    rules: dict[str, Any] = {"map": {"$.a": {"ONE": 1, "HALF": 0.5}}}
+    for word, number in (("ONE", b"1"), ("HALF", b"0.5")):
+        candidate = b'{"a":%b,"b":"x"}' % number
+        assert compare({"a": word, "b": "x"}, candidate, **rules).verdict == "matched"
+        long = b',"c":12345678901234567890123'
+        assert (
+            compare(b'{"a":"%b"%b}' % (word.encode(), long), b'{"a":%b%b}' % (number, long), **rules).verdict
+            == "matched"
+        )
+        text = b'"00000000000000000000"'  # looks like such a number, and is none
+        assert (
+            compare(b'{"a":"%b","b":%b}' % (word.encode(), text), b'{"b":%b,"a":%b}' % (text, number), **rules).verdict
+            == "matched"
+        )
+
+
 def test_within_legacy_both_sides_are_legacys_and_nothing_may_be_added() -> None:
     rules = compile_rules(Compare(mode="subset", rename={"$.a": "$.b"}, ignore=["$.t"]))
     assert not rules.both_legacy
