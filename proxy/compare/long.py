@@ -36,7 +36,8 @@ def compare_long(walk: Walk, legacy: Answer, candidate: Answer) -> None:
             walk.report("size", "body", lambda: f"{one[0]} bytes", lambda: f"{two[0]} bytes")
         else:
             walk.report("digest", "body", lambda: _shown(one, walk), lambda: _shown(two, walk))
-    elif legacy.truncated != candidate.truncated and len(_whole(legacy, candidate)) <= len(_cut(legacy, candidate)):
+    elif legacy.truncated != candidate.truncated and len(_whole(legacy, candidate)) < len(_cut(legacy, candidate)):
+        # (of one that was cut because its time was over, what came may be all of it)
         walk.report("size", "body", lambda: _length(legacy), lambda: _length(candidate))
     else:
         kept = min(len(a.body), len(b.body))
