@@ -178,7 +178,7 @@ def _json_line(line: str, redactor: Redactor) -> str:
     """One document of several (NDJSON; RFC 7464 puts a sign before each)."""
     content = line.lstrip("\x1e \t")
     if content[:1] in ("{", "["):
-        return line[: len(line) - len(content)] + json_text(content, redactor, len(content))
+        return line[: len(line) - len(content)] + json_text(content, redactor, _LOOKED_AT)
     return line
 
 

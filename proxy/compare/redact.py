@@ -39,6 +39,9 @@ _LONGEST_NAME = 16
 
 _LONG_SEGMENT = re.compile(r"[\w-]{16}")
 _WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
+_ROOM = 128 * 1024
+"""Characters of redacted JSON in a string: more than a record holds, so that what is cut off there is said to be."""
+
 _GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 _CALLED = ("name", "key", "field", "header", "param", "parameter", "property")
@@ -195,7 +198,7 @@ class Redactor:
             if len(value) <= _SHORT:
                 return value
             # JSON in a string: what is secret by a name above it has no shape.
-            inner = json_text(value, self, len(value)) if value[0] in "{[" else value
+            inner = json_text(value, self, _ROOM) if value[0] in "{[" else value
             return self.by_shape(inner)
         if isinstance(value, bool) or value is None:
             return value
