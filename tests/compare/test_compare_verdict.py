@@ -337,3 +337,31 @@ def test_any_two_bodies_get_a_verdict(
     assert bool(result.reason) == (result.verdict == "incomparable")
     if a == b:
         assert result.verdict == "matched"
+
+
+@pytest.mark.parametrize("rules", [{"rename": {"$.name": "$.customer.name"}}, {"map": {"$.name": {"x": "y"}}}])
+def test_equal_bytes_are_no_match_where_the_contract_was_changed(compare: Any, rules: dict[str, Any]) -> None:
+    assert compare(b'{"name":"x"}', b'{"name":"x"}', **rules).verdict == "mismatched"
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        ("application/json", b"no JSON"),
+        ("", b"\x00\xff"),
+        ("text/plain", b"x"),
+        ("image/png", b"x"),
+        ("text/xml", b"<a>"),
+    ],
+)
+def test_equal_bytes_without_a_contract_match_whatever_was_changed(
+    compare: Any, make_answer: Any, media: str, body: bytes
+) -> None:
+    side = make_answer(body, [(b"Content-Type", media.encode())])
+    assert compare(side, side, map={"$.name": {"x": "y"}}).verdict == "matched"
+
+
+def test_long_bodies_are_not_known_to_fit_a_changed_contract(compare: Any, make_answer: Any) -> None:
+    side = make_answer(b"{", truncated=True, size=9_000_000, digest=b"d" * 32)
+    assert compare(side, side).verdict == "matched"
+    assert compare(side, side, map={"$.name": {"x": "y"}}).verdict == "incomparable"
