@@ -20,8 +20,8 @@ from proxy.compare.rules import CompareRules
 from proxy.compare.states import Rule, State
 
 _EXPIRES = re.compile(r"(?i)(;\s*expires\s*=\s*)([^;]*)")
-_SCHEMA: dict[str, Any] = {"text": "", "number": 0, "boolean": True}
-"""For mode ``schema`` a value of the type that a mask says."""
+_OF_TYPE: dict[str, Any] = {"text": "«masked text»", "number": 0, "boolean": True}
+"""For each type that a mask says, a value of this type, the same for all masks."""
 
 
 class AfterRedaction(Redactor):
@@ -36,15 +36,15 @@ class AfterRedaction(Redactor):
 
 
 class Loosening:
-    """Masks at places where a rule lets values differ become masks that show their type only. ``count``: how many there
-    were in legacy's answer."""
+    """Masks at places where a rule lets values differ become values that show their type only. ``count``: how many
+    there were in legacy's answer."""
 
     def __init__(self) -> None:
         self.count = 0
         self._legacy = True
 
     def prepare(self, document: Any, start: State) -> Any:
-        """The document with such masks; to be called with legacy's first."""
+        """The document with such values; to be called with legacy's first."""
         counted = self.count
         made = self._node(document, start)
         if not self._legacy:
@@ -63,9 +63,9 @@ class Loosening:
         if not loose or type(node) is not str or "«" not in node:
             return node
         whole = MASK.fullmatch(node)
-        if whole is not None and state.mode == "schema":
+        if whole is not None:
             self.count += 1
-            return _SCHEMA[whole[1]]
+            return _OF_TYPE[whole[1]]
         return self.typed(node)
 
     def typed(self, text: str) -> str:
