@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -17,6 +18,10 @@ from proxy.compare.secret_names import Secret
 _TOKEN = re.compile(
     r'"([^"\\]*+(?:\\.[^"\\]*+)*+)("?)|([{}\[\],:])|([^\s"{}\[\],:]+)|\s+', re.DOTALL
 )  # every character is in one of these
+
+
+_BEGINS = frozenset('"-0123456789tfn')
+"""With one of these every JSON scalar begins."""
 
 
 class Redacts(Protocol):
@@ -101,11 +106,11 @@ def _sign(sign: str, levels: list[_Level], redactor: Redacts, *, pretty: bool, e
 
 def _word(token: re.Match[str], level: _Level, redactor: Redacts) -> str:
     """A string, number or bare word: a key or a value."""
-    value: Any
-    try:
-        value, whole = orjson.loads(token[0]), True
-    except orjson.JSONDecodeError:
-        value, whole = token[1] if token[1] is not None else token[4], False
+    value: Any = token[1] if token[1] is not None else token[4]
+    whole = False
+    if token[0][0] in _BEGINS:
+        with suppress(orjson.JSONDecodeError):
+            value, whole = orjson.loads(token[0]), True
     if level.wants_key:
         level.key = str(value)
         shown = redactor.key_of(level.key, secret=level.secret)

@@ -27,8 +27,8 @@ MAX_SHOWN = 120
 """Characters of a value that a difference shows."""
 
 _MAX_NAMES = 8192
-_SHORT = 7
-"""Characters of a text in which no shape of a secret has room."""
+_SHORT = 4
+"""Characters of a text in which no secret has room (``cvv=1`` is longer)."""
 
 _LONGEST_CARD = 19
 _ENCODED = 200
@@ -139,7 +139,9 @@ class Redactor:
 
     def text(self, value: str, secret: Secret) -> str:
         """A text as it may be stored; ``secret``: what its name says of it."""
-        return self.by_shape(value) if secret is False else self.mask(value) if secret else value
+        if secret is False:
+            return self.by_shape(value) if len(value) > _SHORT else value
+        return self.mask(value) if secret else value
 
     def by_shape(self, text: str, upto: int | None = None) -> str:
         """Free text with everything masked that looks like a secret, or is assigned to a secret name. Linear.

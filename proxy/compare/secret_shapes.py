@@ -21,6 +21,8 @@ from proxy.compare.masks import MASK
 from proxy.compare.secret_names import IN_TEXT, Secret, Span, spelling
 
 _BEARER = re.compile(r"(?i)\b(?:bearer|negotiate|digest)\s+([A-Za-z0-9._~+/=-]{8,})")
+_AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?([\w-]{1,40}\s+[^\s\"'<>«]{8,})")
+"""With a scheme that we do not know."""
 _BASIC = re.compile(r"(?i)\bbasic\s+([A-Za-z0-9+/_-]{4,}={0,2})")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{10,}")  # whole runs, so that nothing in one is looked at twice
 _KEYS = re.compile(
@@ -47,9 +49,9 @@ _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}")
 _PARAMETER = re.compile(r"[?&#;]([^\s=&#?;\"'<>]{1,100})=([^\s&#\"'<>]+)")
 
 _PART = re.compile(
-    r"(?is)form-data\s{0,8};[^\n]{0,400}?\bname\*?=\"?([^\";\r\n]{0,200})[^\n]{0,400}\n(?:[^\r\n]{1,400}\r?\n){0,4}\r?\n"
-    r"(.*?)(?=\r?\n--|\Z)"
-)
+    r"(?is)form-data\s{0,8};([^\n]{0,800})\n(?:[^\r\n]{1,400}\r?\n){0,4}\r?\n(.*?)(?=\r?\n--|\Z)"
+)  # the end of Content-Disposition, further fields, the content
+_PART_NAME = re.compile(r"(?i)\bname\*?=\"?([^\";\r]{0,200})")
 
 _HINTS = (
     r"pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
@@ -107,7 +109,8 @@ class Shapes:
         more = ["[_.-]?".join(map(re.escape, spelled)) for name in names if (spelled := spelling(name))]
         self._named = re.compile(f"(?i){'|'.join(more)}") if more else None
         inside = "|".join([IN_TEXT, *more])
-        self._assigned = re.compile((_ASSIGNED + _VALUE).replace("NAMES", inside))
+        # The value is looked ahead at, so that a name which stands as a value is seen as a name, too.
+        self._assigned = re.compile(f"{_ASSIGNED}(?={_VALUE})".replace("NAMES", inside))
         self._opening = re.compile((_ASSIGNED + _OPENING).replace("NAMES", inside))
 
     def find(self, text: str) -> list[Span]:
@@ -147,7 +150,7 @@ class Shapes:
         for match in self._assigned.finditer(text):
             value = match.lastindex or 1
             secret = self._is_secret(match[1])
-            if secret is None and _closed(match, value):
+            if secret is None and _closed(text, match.end(value), value):
                 revealed.append(match.span(value))
             elif secret:
                 named.append(match.span(value))
@@ -164,7 +167,10 @@ class Shapes:
     def _parts(self, text: str, named: list[Span]) -> None:
         """Parts of a form (RFC 7578) in text that was not read as one."""
         if "form-data" in text:
-            named += (match.span(2) for match in _PART.finditer(text) if self._judge(match[1]))
+            for match in _PART.finditer(text):
+                called = _PART_NAME.search(match[1])
+                if called is not None and self._judge(called[1]):
+                    named.append(match.span(2))
 
     def _parameters(self, text: str, named: list[Span], revealed: list[Span]) -> None:
         """``?name=value`` and ``&name=value``; ``code`` is secret beside ``state`` (RFC 6749 section 4.1.2)."""
@@ -187,10 +193,10 @@ class Shapes:
 _QUOTE = r"&(?:quot|apos|#3[49]|#x2[27]);"
 _ASSIGNED = (
     r"(?is)(?<![\w.-])([\w.-]{0,100}(?:NAMES)[\w.-]{0,100})"
-    rf"(?:\\?[\"']|{_QUOTE})?\]?\s{{0,8}}(?:=>|:=|={{1,3}}|:)\s{{0,8}}"
+    rf"(?:\\?[\"']{{1,2}}|{_QUOTE})?\]?\s{{0,8}}(?:=>|:=|={{1,3}}|:)\s{{0,8}}"
 )
 _VALUE = (
-    r"""(?:\\"([^"\\]*)(?:\\")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
+    r"""(?:\\"([^"\\]*)(?:\\")?|""(?=\w)([^"\\]*+)(?:"")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
     rf"|{_QUOTE}([^&<>]*)"
     r"""|((?:(?:bearer|basic)\s+)?(?:«masked [^»]{0,60}»|[^\s"'&;,<>(){}\[\]]+)))"""
 )
@@ -219,12 +225,12 @@ def _hinted(text: str) -> bool:
     return (_LOWER_HINT.search(text.lower()) if text.isascii() else _HINT.search(text)) is not None
 
 
-def _closed(match: re.Match[str], value: int) -> bool:
+def _closed(text: str, end: int, value: int) -> bool:
     """Whether a value ends where it says: what a broken quote runs over was not meant by the one who reveals."""
-    return match.end() > match.end(value) or value == _BARE
+    return value == _BARE or text[end : end + 1] in ('"', "'") or text.startswith('\\"', end)
 
 
-_BARE = 6
+_BARE = 7
 
 
 def _shapes(text: str) -> Iterator[Span]:
@@ -238,8 +244,9 @@ def _shapes(text: str) -> Iterator[Span]:
     for pattern in (_KEYS, _USERINFO):
         for match in pattern.finditer(text):
             yield match.span()
-    for match in _BEARER.finditer(text):
-        yield match.span(1)
+    for pattern in (_BEARER, _AUTHORIZATION):
+        for match in pattern.finditer(text):
+            yield match.span(1)
     for match in _BASIC.finditer(text):
         if _is_basic(match[1]):
             yield match.span(1)

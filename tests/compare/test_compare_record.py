@@ -30,7 +30,7 @@ from proxy.messages import Answer, Fields, Pair
 MakePair = Callable[..., Pair]
 MakeAnswer = Callable[..., Answer]
 REDACTOR = make_redactor(Redaction(), b"r" * 32)
-many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=250)
+many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 
 
 def stored(pair: Pair, redactor: Redactor = REDACTOR) -> str:
