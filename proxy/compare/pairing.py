@@ -39,7 +39,7 @@ class Pairing:
         self.secret = secret
 
     def compare(self, x: Any, y: Any, state: State | None = None) -> None:
-        self.walk.node(x, y, state or self.item, self.below, secret=self.secret)
+        self.walk.later(x, y, state or self.item, self.below, secret=self.secret)
 
     def without(self, items: list[Any]) -> None:
         for x in [] if self.item.ignore else items:

@@ -48,7 +48,10 @@ def stripped(value: Any, state: State, numbers: list[float] | None = None) -> An
 
 def _items(items: list[Any], state: State, numbers: list[float] | None) -> list[Any]:
     if not state.unordered:
-        return [stripped(item, state.item(at), numbers) for at, item in enumerate(items)]
+        shapes = []
+        for at, item in enumerate(items):  # no comprehension: it would be one more level of recursion
+            shapes.append(stripped(item, state.item(at), numbers))
+        return shapes
     item_state = state.item(-1)
     if item_state.ignore:
         return []

@@ -43,6 +43,7 @@ class Walk:
         self.more = 0
         self.trials = 0
         """Trials within trials that are under way."""
+        self._waiting: list[tuple[Any, Any, State, str, Secret]] = []
 
     def differences(self) -> tuple[Difference, ...]:
         """What was found, in the order of its first occurrence."""
@@ -83,10 +84,29 @@ class Walk:
         if state.mode == "schema":
             compare_schemas(self, a, b, state, path)
         else:
-            self.node(a, b, state, path, secret=secret)
+            self._all(a, b, state, path, secret=secret)
 
-    def node(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
-        """Compare two nodes, by their values."""
+    def _all(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
+        """Compare two nodes and all that has to wait. So nesting costs no recursion where lists lie in lists."""
+        outer, self._waiting = self._waiting, [(a, b, state, path, secret)]
+        try:
+            while (waiting := self._waiting) and not (self.trials and self.more):
+                x, y, below, place, hidden = waiting.pop()
+                before = len(waiting)
+                self._node(x, y, below, place, secret=hidden)
+                if len(waiting) > before + 1:
+                    waiting[before:] = waiting[before:][::-1]  # so that they are taken in their order
+        finally:
+            self._waiting = outer
+
+    def later(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
+        """Compare two items of lists, before anything that stands behind them."""
+        if type(a) is type(b) and type(a) in (dict, list):
+            self._waiting.append((a, b, state, path, secret))
+        else:
+            self._node(a, b, state, path, secret=secret)
+
+    def _node(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
         if state.ignore:
             return
         if type(a) is dict and type(b) is dict:
@@ -105,7 +125,7 @@ class Walk:
         self.found, self.more, self._room = {}, 0, 0
         self.trials += 1
         try:
-            self.node(a, b, state, "$", secret=True)
+            self._all(a, b, state, "$", secret=True)
             return self.more > 0
         finally:
             self.found, self.more, self._room = kept
@@ -152,7 +172,7 @@ class Walk:
                 below = state.member(key)
                 if not below.ignore:
                     hidden = self.redactor.below(key, secret, a, b)
-                    self.node(x, y, below, self.below(path, key, is_map=is_map, secret=secret), secret=hidden)
+                    self._node(x, y, below, self.below(path, key, is_map=is_map, secret=secret), secret=hidden)
             elif not state.member(key).ignore:
                 hidden = self.redactor.below(key, secret, a, b)
                 shown = partial(self.show, x, secret=hidden)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -159,6 +160,21 @@ def test_values_are_let_pass_as_the_rules_say(legacy: Any, candidate: Any, rules
 )
 def test_mode_subset_lets_the_candidate_say_more(legacy: Any, candidate: Any, rules: Any, expected: Any) -> None:
     assert found(legacy, candidate, mode="subset", **rules) == expected
+
+
+@pytest.mark.parametrize("rules", [
+    {}, {"unordered": {"$": None, "$..*": None}}, {"unordered": {"$": None, "$..*": None}, "tolerance": {"$..*": 0.1}},
+    {"mode": "subset"}, {"mode": "subset", "unordered": {"$": None, "$..*": None}}, {"mode": "schema"},
+    {"map": {"$..*": {"x": "y"}}},
+])  # fmt: skip
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: [x, 1], lambda x: [[x], 1], lambda x: [{"id": 1, "a": x}]])
+def test_the_deepest_documents_are_walked(rules: Any, wrap: Callable[[Any], Any]) -> None:
+    legacy: Any = 1
+    candidate: Any = "2"
+    for _ in range(240 // (str(wrap("")).count("[") + str(wrap("")).count("{"))):
+        legacy, candidate = wrap(legacy), wrap(candidate)
+    compiled = compile_rules(Compare(**rules))
+    assert walk(compiled.translate(legacy), candidate, compiled).found
 
 
 def test_trials_within_trials_end_within_the_budget() -> None:
