@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple
 
 from proxy.compare.html_tree import VOID, parse_html
+from proxy.compare.meter import Meter
 from proxy.compare.paths import is_name
-from proxy.compare.result import Budget
 from proxy.compare.secret_names import Secret
 from proxy.compare.trees import ORDER, TEXT, Element, Sequences, dropped, hide_named, joined
 
@@ -31,6 +32,7 @@ _LANDMARKS = frozenset(
         "select", "table", "video"
     }
 )  # fmt: skip
+_TICK = 500  # elements between two looks at the clock
 _MAX_LANDMARKS = 5
 """Landmarks inside one another that a path names; deeper ones are ordinary elements."""
 
@@ -85,14 +87,14 @@ class _Run:
 def html_documents(
     legacy: str,
     candidate: str,
-    budget: Budget,
+    meter: Meter,
     is_secret: Callable[[str], Secret],
     *,
     xhtml: tuple[bool, bool] = (False, False),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both pages as documents. Raises Incomparable ("too-many-nodes", "too-deep")."""
+    """Both pages as documents. Raises Incomparable ("too-many-nodes", "too-deep", "budget")."""
     one, two = (
-        _Page(is_secret).read(parse_html(text, budget, xhtml=strict))
+        _Page(is_secret, meter).read(parse_html(text, meter, xhtml=strict))
         for text, strict in zip((legacy, candidate), xhtml, strict=True)
     )
     _settle(one, two)
@@ -102,8 +104,9 @@ def html_documents(
 class _Page:
     """Turns one tree into groups; ``_last`` is the piece of text that the next one may follow in the same line."""
 
-    def __init__(self, is_secret: Callable[[str], Secret]) -> None:
+    def __init__(self, is_secret: Callable[[str], Secret], meter: Meter) -> None:
         self._is_secret = is_secret
+        self._meter = meter
         self._groups: list[_Group] = []
         self._texts: list[tuple[dict[str, Any], list[_Run]]] = []
         self._last: _Run | None = None
@@ -128,7 +131,11 @@ class _Page:
         # (element, its group, its runs, whether its text is exact); an element again without group: it ends
         pending: list[tuple[Element | str, _Group, list[_Run], bool, str]] = []
         self._children(root, top, [], exact=False, pending=pending)
-        while pending:
+        for step in count():
+            if not pending:
+                return
+            if step % _TICK == 0:
+                self._meter.tick()
             child, group, runs, exact, ends = pending.pop()
             if isinstance(child, str):
                 self._text(child, group, runs, exact=exact)

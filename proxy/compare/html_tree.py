@@ -8,7 +8,8 @@ would copy formatting elements into every paragraph, so that 20 kB of hostile te
 from __future__ import annotations
 
 from proxy.compare.html_tokens import Doctype, Tag, tokens
-from proxy.compare.result import Budget, Incomparable
+from proxy.compare.meter import Meter
+from proxy.compare.result import Incomparable
 from proxy.compare.trees import Element
 
 VOID = frozenset(
@@ -66,9 +67,9 @@ _SPACE = "\t\n\f\r "
 
 
 class _Builder:
-    def __init__(self, budget: Budget, *, xhtml: bool) -> None:
-        self._budget = budget
-        self._nodes = 0
+    def __init__(self, meter: Meter, *, xhtml: bool) -> None:
+        self._meter = meter
+        self.spend = meter.spend
         self._xhtml = xhtml
         self.root = Element("html")
         self._head = Element("head")
@@ -78,11 +79,6 @@ class _Builder:
         self._foreign = 0  # open svg and math elements
         self._body_begun = False
 
-    def spend(self, nodes: int) -> None:
-        self._nodes += nodes
-        if self._nodes > self._budget.nodes:
-            raise Incomparable("too-many-nodes")
-
     def doctype(self, text: str) -> None:
         self.root.attributes.setdefault("#doctype", text)
 
@@ -91,6 +87,7 @@ class _Builder:
             if not text.strip(_SPACE):
                 return
             self._begin_body()
+        self.spend(1)
         self._open[-1].add_text(text)
 
     def start(self, tag: Tag) -> None:
@@ -108,7 +105,7 @@ class _Builder:
         self._open[-1].children.append(element)
         if name in VOID or (tag.closed and (self._foreign or self._xhtml or name in ("svg", "math"))):
             return
-        if len(self._open) >= self._budget.depth:
+        if len(self._open) >= self._meter.depth:
             raise Incomparable("too-deep")
         self._open.append(element)
         self._foreign += name in ("svg", "math")
@@ -206,12 +203,12 @@ class _Builder:
         self._open.append(element)
 
 
-def parse_html(text: str, budget: Budget, *, xhtml: bool = False) -> Element:
+def parse_html(text: str, meter: Meter, *, xhtml: bool = False) -> Element:
     """The ``html`` element of a page, which always holds a ``head`` and a ``body``.
 
-    Raises Incomparable ("too-many-nodes", "too-deep").
+    Raises Incomparable ("too-many-nodes", "too-deep", "budget").
     """
-    builder = _Builder(budget, xhtml=xhtml)
+    builder = _Builder(meter.begin(), xhtml=xhtml)
     for token in tokens(text, xhtml=xhtml):
         if isinstance(token, str):
             builder.text(token)

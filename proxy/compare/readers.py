@@ -23,6 +23,7 @@ from proxy.compare.events import parse_events
 from proxy.compare.forms import NotMultipartError, multipart_documents, parse_multipart, urlencoded_documents
 from proxy.compare.html import html_documents
 from proxy.compare.media import Reader, reader_of
+from proxy.compare.meter import Meter
 from proxy.compare.result import Budget, Incomparable
 from proxy.compare.secret_names import Secret
 from proxy.compare.tables import (
@@ -74,7 +75,9 @@ def content(body: bytes, fields: Fields) -> Content:
     return Content(body, media, charset, boundary, reader_of(media))
 
 
-def read_pair(a: Content, b: Content, budget: Budget, is_secret: Callable[[str], Secret]) -> Documents:
+def read_pair(
+    a: Content, b: Content, budget: Budget, now: Callable[[], float], is_secret: Callable[[str], Secret]
+) -> Documents:
     """Read two bodies of one structured kind.
 
     Raises UnreadableError, and Incomparable ("too-deep", "too-many-nodes", "duplicate-keys", "entity-declarations").
@@ -89,8 +92,9 @@ def read_pair(a: Content, b: Content, budget: Budget, is_secret: Callable[[str],
             parts = _both("multipart", (a, b), lambda side: parse_multipart(side.body, side.boundary, budget))
             return Documents(*multipart_documents(*parts))
         case "xml":
-            trees = _both("XML", _as_utf8(a, b), lambda body: parse_xml(body, budget))
-            return Documents(*xml_documents(*trees, is_secret))
+            meter = Meter(budget, now)
+            trees = _both("XML", _as_utf8(a, b), lambda body: parse_xml(body, meter))
+            return Documents(*xml_documents(*trees, meter, is_secret))
     texts = charsets.texts(a.body, b.body, (a.charset, b.charset), (a.media, b.media))
     if texts[0] is None or texts[1] is None:
         side = "both" if texts == (None, None) else "legacy" if texts[0] is None else "candidate"
@@ -99,7 +103,7 @@ def read_pair(a: Content, b: Content, budget: Budget, is_secret: Callable[[str],
     match reader:
         case "html":
             xhtml = (a.media.endswith("xml"), b.media.endswith("xml"))
-            return Documents(*html_documents(x, y, budget, is_secret, xhtml=xhtml))
+            return Documents(*html_documents(x, y, Meter(budget, now), is_secret, xhtml=xhtml))
         case "form":
             return Documents(*urlencoded_documents(x, y, budget))
         case "events":

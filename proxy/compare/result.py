@@ -64,9 +64,10 @@ class Budget(NamedTuple):
 
     decoded_bytes: int = 8 * 1024 * 1024  # of one body
     ratio: int = 200  # decoded to encoded, looked at above 1 MiB decoded
-    depth: int = 200  # of a JSON document
-    nodes: int = 200_000  # of a JSON document, and steps of the walk
+    depth: int = 200  # of a document
+    nodes: int = 200_000  # of a document, and steps of the walk
     seconds: float = 0.1  # for the walk
+    reading: float = 1.0  # seconds, for making documents of two bodies that are not JSON
     differences: int = 100  # kept per pair
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from proxy.compare.meter import Meter
 from proxy.compare.secret_names import Secret
 
 TEXT = "#text"
@@ -86,26 +87,31 @@ class _Shape:
 
 
 def documents(
-    legacy: Element, candidate: Element, is_secret: Callable[[str], Secret]
+    legacy: Element, candidate: Element, meter: Meter, is_secret: Callable[[str], Secret]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both trees as documents with the root's name as their only member. ``is_secret`` says which names are secret:
-    what stands beside ``name="password"`` then stands under ``#secret``."""
+    what stands beside ``name="password"`` then stands under ``#secret``. Raises Incomparable ("budget")."""
     shapes = _Shape("")
     for side, root in enumerate((legacy, candidate)):
-        _look(root, shapes.children.setdefault(root.name, _Shape(root.name)), side)
+        _look(root, shapes.children.setdefault(root.name, _Shape(root.name)), side, meter)
     pending = list(shapes.children.values())
     while pending:
         shape = pending.pop()
+        meter.tick()
         shape.settle()
         pending += shape.children.values()
-    one, two = ({root.name: _document(root, shapes.children[root.name], is_secret)} for root in (legacy, candidate))
+    one, two = (
+        {root.name: _document(root, shapes.children[root.name], meter, is_secret)} for root in (legacy, candidate)
+    )
     return one, two
 
 
-def _look(root: Element, shape: _Shape, side: int) -> None:
+def _look(root: Element, shape: _Shape, side: int, meter: Meter) -> None:
+    meter.begin()
     pending: list[tuple[Element, _Shape, str | None]] = [(root, shape, None)]
     while pending:
         element, shape, parents = pending.pop()
+        meter.spend()
         shape.spaces.add(element.space)
         if element.space != parents:
             shape.spaced = True
@@ -132,11 +138,13 @@ def _look(root: Element, shape: _Shape, side: int) -> None:
         shape.sequences.setdefault(tuple(names), [0, 0])[side] += 1
 
 
-def _document(root: Element, shape: _Shape, is_secret: Callable[[str], Secret]) -> Any:
+def _document(root: Element, shape: _Shape, meter: Meter, is_secret: Callable[[str], Secret]) -> Any:
+    meter.begin()
     made, top = _node(root, shape, None, is_secret)
     pending = [(root, shape, top)] if top is not None else []
     while pending:
         element, shape, members = pending.pop()
+        meter.spend(len(element.children))
         for child in element.children:
             if isinstance(child, str):
                 continue
@@ -216,8 +224,8 @@ def _in_one_order(sequences: list[list[str]]) -> bool:
             else:
                 before += 1
                 usual.insert(before, name)
-        if len(usual) > _MAX_NAMES:
-            return False
+                if len(usual) > _MAX_NAMES:
+                    return False
     rank = {name: number for number, name in enumerate(usual)}
     for names in sequences:
         ranks = [rank[name] for name in names]

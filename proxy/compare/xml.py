@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pyexpat import ExpatError, ParserCreate
 from typing import Any
 
-from proxy.compare.result import Budget, Incomparable
+from proxy.compare.meter import Meter
+from proxy.compare.result import Incomparable
 from proxy.compare.secret_names import Secret
 from proxy.compare.trees import Element, documents
 
@@ -43,9 +44,8 @@ class Tree:
 class _Builder:
     """Makes the tree of one document out of the parser's events; its depth and size are bounded."""
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._nodes = 0
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._open: list[Element] = []
         self._kept: list[bool] = [False]  # of each open element: is its white space to be kept?
         self._tree: Tree | None = None
@@ -71,18 +71,18 @@ class _Builder:
         return self._tree
 
     def _start(self, name: str, attributes: list[str]) -> None:
-        self._nodes += 1 + len(attributes) // 2
-        if self._nodes > self._budget.nodes:
-            raise Incomparable("too-many-nodes")
-        if len(self._open) >= self._budget.depth:
+        self._meter.spend(1 + len(attributes) // 2)
+        if len(self._open) >= self._meter.depth:
             raise Incomparable("too-deep")
         space, _, local = name.rpartition(_SEPARATOR)
         element = Element(local, space)
         keep = self._kept[-1]
+        prefixes = None
         for key, value in sorted(zip(attributes[::2], attributes[1::2], strict=True)):
             uri, _, own = key.rpartition(_SEPARATOR)
             if uri:
-                own = _prefixed(uri, own, element.attributes)
+                prefixes = prefixes or _Prefixes()
+                own = f"{prefixes.name(uri, element.attributes)}:{own}"
                 if own == "xml:space":
                     keep = value == "preserve"
             element.attributes[f"@{own}"] = value
@@ -117,20 +117,20 @@ class _Builder:
         raise Incomparable("entity-declarations")
 
 
-def parse_xml(body: bytes, budget: Budget) -> Tree:
+def parse_xml(body: bytes, meter: Meter) -> Tree:
     """Read one document (UTF-8, whatever its declaration says).
 
-    Raises NotXmlError and Incomparable ("too-deep", "too-many-nodes", "entity-declarations").
+    Raises NotXmlError and Incomparable ("too-deep", "too-many-nodes", "budget", "entity-declarations").
     """
     try:
-        return _Builder(budget).read(body)
+        return _Builder(meter.begin()).read(body)
     except (ExpatError, UnicodeError, ValueError) as error:
         raise NotXmlError(str(error)) from None
 
 
-def xml_documents(legacy: Tree, candidate: Tree, is_secret: Callable[[str], Secret]) -> tuple[Any, Any]:
-    """The documents of a pair of trees."""
-    made = documents(legacy.root, candidate.root, is_secret)
+def xml_documents(legacy: Tree, candidate: Tree, meter: Meter, is_secret: Callable[[str], Secret]) -> tuple[Any, Any]:
+    """The documents of a pair of trees. Raises Incomparable ("budget")."""
+    made = documents(legacy.root, candidate.root, meter, is_secret)
     for tree, document in zip((legacy, candidate), made, strict=True):
         if tree.processing:
             document["#processing"] = tree.processing
@@ -139,15 +139,20 @@ def xml_documents(legacy: Tree, candidate: Tree, is_secret: Callable[[str], Secr
     return made
 
 
-def _prefixed(uri: str, own: str, attributes: dict[str, str]) -> str:
-    """The key of an attribute in a namespace: named by the end of it, which says the same whatever the prefix was."""
-    known = _WELL_KNOWN.get(uri)
-    if known is not None:
-        return f"{known}:{own}"
-    short = uri.rstrip("/#").replace("#", "/").rpartition("/")[2] or "ns"
-    name, number = short, 1
-    while attributes.get(f"@xmlns:{name}", uri) != uri:
-        number += 1
-        name = f"{short}{number}"
-    attributes[f"@xmlns:{name}"] = uri
-    return f"{name}:{own}"
+class _Prefixes:
+    """Names of namespaces in the keys of one element's attributes: their ends, which say the same whatever the prefixes
+    were; numbered if two end alike."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = dict(_WELL_KNOWN)
+        self._ends = dict.fromkeys(_WELL_KNOWN.values(), 1)
+
+    def name(self, uri: str, attributes: dict[str, str]) -> str:
+        """The name of a namespace; what it stands for is one more attribute. Call it in the order of the URIs."""
+        known = self._names.get(uri)
+        if known is None:
+            end = uri.rstrip("/#").replace("#", "/").rpartition("/")[2] or "ns"
+            number = self._ends[end] = self._ends.get(end, 0) + 1
+            known = self._names[uri] = end if number == 1 else f"{end}#{number}"
+            attributes[f"@xmlns:{known}"] = uri
+        return known

@@ -191,6 +191,14 @@ def test_a_head_that_differs_is_said_although_the_body_is_too_long(compare: Comp
     assert found(compare(one, two)) == [("status", "status")]
 
 
+@pytest.mark.parametrize("media", [b"text/html", b"application/xml"])
+def test_reading_markup_has_a_time_of_its_own(compare: Compare, make_answer: MakeAnswer, media: bytes) -> None:
+    fields: Fields = [(b"Content-Type", media)]
+    one, two = (make_answer(b"<a>" + b"<b>%d</b>" % n * 2000 + b"</a>", fields) for n in (1, 2))
+    assert compare(one, two, Budget(reading=-1)) == Result("incomparable", "budget")
+    assert compare(one, two).verdict == "mismatched"
+
+
 def test_time_runs_out_in_the_walk_and_not_before_it(compare: Compare, make_answer: MakeAnswer) -> None:
     legacy, candidate = ({"x": [[n, more] for n in range(3000)]} for more in (1, 2))
     assert compare(legacy, candidate, Budget(seconds=-1)) == Result("incomparable", "budget")

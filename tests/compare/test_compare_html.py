@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.compare.html import html_documents
 from proxy.compare.html_tokens import Tag, tokens, unescape
+from proxy.compare.meter import Meter
 from proxy.compare.result import Budget, Incomparable, Result
 from proxy.messages import Answer, Fields
 
@@ -306,9 +307,9 @@ def test_one_change_of_a_page_is_found(pages: Callable[..., Result], tree: list[
 )
 def test_any_two_texts_are_read(one: str, two: str) -> None:
     try:
-        first, second = html_documents(one, two, Budget(), lambda name: False)
+        first, second = html_documents(one, two, Meter(Budget(), lambda: 0.0), lambda name: False)
     except Incomparable:
         return
-    again, _ = html_documents(one, one, Budget(), lambda name: False)
-    assert again == html_documents(one, one, Budget(), lambda name: False)[1]
+    again, _ = html_documents(one, one, Meter(Budget(), lambda: 0.0), lambda name: False)
+    assert again == html_documents(one, one, Meter(Budget(), lambda: 0.0), lambda name: False)[1]
     assert type(first) is type(second) is dict

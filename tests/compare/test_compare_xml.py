@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.compare.meter import Meter
 from proxy.compare.result import Budget, Incomparable, Result
 from proxy.compare.xml import NotXmlError, parse_xml, xml_documents
 from proxy.messages import Answer, Fields
@@ -115,6 +116,15 @@ def test_rules_hold_in_xml(documents: Callable[..., Result]) -> None:
 )  # fmt: skip
 def test_hostile_documents_are_incomparable(documents: Callable[..., Result], body: str, reason: str) -> None:
     assert documents(body, "<a/>") == documents("<a/>", body) == Result("incomparable", reason)
+
+
+def test_namespaces_that_end_alike_are_told_apart(documents: Callable[..., Result]) -> None:
+    one = '<a xmlns:x="http://one/v1" xmlns:y="http://two/v1" x:id="1" y:id="2"/>'
+    other = '<a xmlns:y="http://one/v1" xmlns:x="http://two/v1" x:id="2" y:id="1"/>'
+    assert documents(one, other) == Result("matched")
+    assert documents(one, one.replace('x:id="1" y:id="2"', 'x:id="2" y:id="1"')).verdict == "mismatched"
+    known = '<a xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:type="b"/>'
+    assert documents(known, known.replace(" i:", ' xmlns:j="urn:xsi" j:type="c" i:')).verdict == "mismatched"
 
 
 def test_secrets_in_xml_are_never_shown(documents: Callable[..., Result]) -> None:
@@ -243,9 +253,10 @@ def test_one_change_of_a_document_is_found(documents: Callable[..., Result], tre
 
 @given(st.binary(max_size=60) | st.text(st.sampled_from("<>/!?-ab =\"'&;#x1[]C\n"), max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    meter = Meter(Budget(), lambda: 0.0)
     try:
-        tree = parse_xml(body, Budget())
+        tree = parse_xml(body, meter)
     except (NotXmlError, Incomparable):
         return
-    one, two = xml_documents(tree, tree, lambda name: False)
+    one, two = xml_documents(tree, tree, meter, lambda name: False)
     assert one == two
