@@ -21,6 +21,7 @@ from proxy.core.regex import PathRegex
 from proxy.errors import Fault
 
 _Steps = tuple[Step, ...]
+_EVERYTHING: tuple[_Steps, ...] = ((), (Step(),), (Step(deep=True),))
 
 
 def compare_faults(settings: Settings, root: Node, indexes: list[int]) -> Iterator[Fault]:
@@ -30,10 +31,9 @@ def compare_faults(settings: Settings, root: Node, indexes: list[int]) -> Iterat
 
 
 def compare_warnings(settings: Settings, root: Node) -> Iterator[Fault]:
-    """Rules of a valid configuration that say nothing, without harm."""
+    """Rules of a valid configuration that say nothing, or leave nothing to be said."""
     for level, headers in _levels(settings, root, list(range(len(settings.routes)))):
-        if headers is not None:
-            yield from level.needless(headers)
+        yield from level.warnings(headers)
 
 
 def _levels(settings: Settings, root: Node, indexes: list[int]) -> Iterator[tuple[_Level, set[str] | None]]:
@@ -87,13 +87,16 @@ class _Level:
             self._fault("match", what, at, f"add {name} to compare.headers, or remove the rule")
         return self.found
 
-    def needless(self, headers: set[str]) -> list[Fault]:
-        """Warnings of what is ignored and not compared anyway."""
+    def warnings(self, headers: set[str] | None) -> list[Fault]:
+        """What is ignored and not compared anyway; and bodies of which nothing is compared."""
         self.faults(headers)
         self.found = []
         for named, at, name in self._headers("ignore", headers):
             what = f"{named!r}: the header {name} is not compared anyway"
             self._fault("ignore", what, at, "remove the rule, or add it to compare.headers if it should be compared")
+        for named, at in self.named.get("ignore", {}).items():
+            if named in _EVERYTHING:
+                self._fault("ignore", "nothing of a body is compared, so all bodies match", at, "name what may differ")
         return self.found
 
     def _headers(self, sort: str, compared: set[str] | None) -> Iterator[tuple[str, Loc, str]]:

@@ -126,6 +126,13 @@ def test_a_header_that_is_ignored_and_not_compared_is_a_warning(tmp_path: Path) 
     assert "compare.headers" in warning.hint
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("path", ["$", "$.*", "$..*", "$[*]"])
+def test_ignoring_all_of_a_body_is_a_warning(tmp_path: Path, level: str, path: str) -> None:
+    (warning,) = load(written(tmp_path, level, {"ignore": [path, "$.a"]}), {}).warnings
+    assert "all bodies match" in warning.what
+
+
 def test_a_level_is_judged_by_the_headers_of_the_routes_where_it_holds(tmp_path: Path) -> None:
     whole = document("upstream", {"match": {"header:etag": "opaque"}})
     whole["routes"] = [{**BASE["routes"][0], "compare": {"headers": ["etag"]}}]
