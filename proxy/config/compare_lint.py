@@ -21,7 +21,7 @@ from proxy.core.regex import PathRegex
 from proxy.errors import Fault
 
 _Steps = tuple[Step, ...]
-_EVERYTHING: tuple[_Steps, ...] = ((), (Step(),), (Step(deep=True),))
+_EVERYTHING: tuple[_Steps | str, ...] = ((), (Step(),), (Step(deep=True),))
 
 
 def compare_faults(settings: Settings, root: Node, indexes: list[int]) -> Iterator[Fault]:
@@ -94,8 +94,8 @@ class _Level:
         for named, at, name in self._headers("ignore", headers):
             what = f"{named!r}: the header {name} is not compared anyway"
             self._fault("ignore", what, at, "remove the rule, or add it to compare.headers if it should be compared")
-        for named, at in self.named.get("ignore", {}).items():
-            if named in _EVERYTHING:
+        for steps, at in self.named.get("ignore", {}).items():
+            if steps in _EVERYTHING:
                 self._fault("ignore", "nothing of a body is compared, so all bodies match", at, "name what may differ")
         return self.found
 
