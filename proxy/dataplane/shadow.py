@@ -8,7 +8,6 @@ legacy, to learn where legacy differs from itself, says nothing about the candid
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -21,7 +20,7 @@ from proxy.dataplane.cells import cell_of, cohorts_of
 from proxy.dataplane.glimpse import no_answer
 from proxy.dataplane.stats import count
 from proxy.errors import FailureKind
-from proxy.messages import DELTA_BUCKETS_SECONDS, Pair, Paired
+from proxy.messages import Pair, Paired
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from proxy.dataplane.runtime import RouteRuntime, Runtime
     from proxy.dataplane.worker import Worker
     from proxy.wire.response import ResponseHead
-
-_DELTAS: Final = DELTA_BUCKETS_SECONDS
 
 _TIMEOUTS: Final = frozenset(
     kind.value
@@ -217,16 +214,15 @@ class Pairing(Asking):
         loop had no time for a long shadow, or tried the client's request twice, its upstream's time is not known, and
         the pair is left out of the differences.
         """
-        mine, shadow, paired = self.mine, self.shadow, self._stats.counters.paired
+        mine, shadow = self.mine, self.shadow
         by_legacy = self._facts[1].arm == "legacy"
         if self._failure or self.shadow_failure or self.too_slow or mine.status >= 500 or shadow.status >= 500:
-            self._blame(paired, by_legacy)
+            self._blame(self._stats.counters.paired, by_legacy)
             if self._failure or self.shadow_failure:
                 return
         if self.timed:
-            delta = shadow.seconds - mine.seconds if by_legacy else mine.seconds - shadow.seconds
-            paired.deltas[bisect_left(_DELTAS, delta)] += 1
-            paired.total += delta
+            later = shadow.seconds - mine.seconds
+            self._stats.deltas.add(later if by_legacy else -later)
 
     def _blame(self, paired: Paired, by_legacy: bool) -> None:
         bad = (

@@ -11,9 +11,13 @@ from bisect import bisect_left
 from typing import Final
 
 from proxy.core.coverage import KNOWN_METHODS, CellTable
-from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
+from proxy.messages import DELTA_BUCKETS_SECONDS, DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
 
 _BUCKETS: Final = DURATION_BUCKETS_SECONDS
+_DELTAS: Final = DELTA_BUCKETS_SECONDS
+_ZERO: Final = _DELTAS.index(0.0)
+_NEAR: Final = 0.001
+"""The smallest bound above zero, and below; seconds."""
 
 
 def count(table: dict[str, int], key: str) -> None:
@@ -46,10 +50,31 @@ class Tally:
         return Histogram(self._counts.copy(), self._total)
 
 
+class Deltas:
+    """Differences in time between the two answers to one request."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_DELTAS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more pair."""
+        if -_NEAR < seconds <= 0.0:  # most are this near, and the search costs more than all the rest
+            at = _ZERO
+        elif 0.0 < seconds <= _NEAR:
+            at = _ZERO + 1
+        else:
+            at = bisect_left(_DELTAS, seconds)
+        self.counts[at] += 1
+        self.total += seconds
+
+
 class RouteStats:
     """The figures of one route in this worker; they outlive reloads."""
 
-    __slots__ = ("_failures", "_requests", "_shadows", "_tries", "cells", "counters", "shadows_in_flight")
+    __slots__ = ("_failures", "_requests", "_shadows", "_tries", "cells", "counters", "deltas", "shadows_in_flight")
 
     def __init__(self) -> None:
         self.counters = RouteCounters()
@@ -58,6 +83,7 @@ class RouteStats:
         self._failures: dict[tuple[str, str], int] = {}
         self._shadows: dict[str, Tally] = {}
         self.cells = CellTable()
+        self.deltas = Deltas()
         self.shadows_in_flight = 0
 
     def request(self, method: str, status: int, arm: str, reason: str, seconds: float) -> None:
@@ -104,6 +130,7 @@ class RouteStats:
         for (name, outcome), number in self._failures.items():
             _add(counters.upstream_requests, f"{name} {outcome}", number)
         counters.coverage = self.cells.counts()
+        counters.paired.deltas, counters.paired.total = self.deltas.counts.copy(), self.deltas.total
         counters.shadow_durations = {name: tally.histogram for name, tally in self._shadows.items()}
         return counters
 
