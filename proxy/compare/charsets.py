@@ -100,6 +100,11 @@ def utf8(body: bytes, label: str, media: str = "") -> bytes:
     return body if text is None else text.encode("utf-8", "surrogatepass")
 
 
+def is_ascii_based(label: str) -> bool:
+    """Whether bytes below 128 are ASCII in this charset, as in all that we do not know, too."""
+    return not _LABELS.get(label, "").startswith(("utf-16", "utf-32", "iso2022"))
+
+
 def python_codec(label: str) -> str:
     """Python's name for a charset, '' if it is not known to us."""
     return _LABELS.get(label, "")

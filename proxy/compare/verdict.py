@@ -20,7 +20,7 @@ from proxy.compare.headers import compare_heads, outcome_of
 from proxy.compare.long import compare_long, report_media
 from proxy.compare.media import reader_of
 from proxy.compare.readers import Content, Documents, UnreadableError, content, read_pair
-from proxy.compare.redact import PLAIN, Redactor
+from proxy.compare.redact import PLAIN, Redactor, cut
 from proxy.compare.result import WEIGHTS, Budget, Difference, Incomparable, Kind, Result
 from proxy.compare.rules import CompareRules
 from proxy.compare.walk import ABSENT, Walk
@@ -95,7 +95,7 @@ def _bodies(
         literal
         and legacy.body == candidate.body
         and codings(legacy.fields) == codings(candidate.fields)
-        and (legacy.body.isascii() or content(b"", legacy.fields) == content(b"", candidate.fields))
+        and _read_alike(legacy, candidate)
     ):
         return walk, False
     raw_a, a_known = decode_body(legacy.body, legacy.fields, budget)
@@ -124,6 +124,14 @@ def _bodies(
         _lines(walk, a, b)
         return walk, False
     return _structured(walk, a, b, rules, budget, now)
+
+
+def _read_alike(legacy: Answer, candidate: Answer) -> bool:
+    """Whether the same bytes are the same text on both sides."""
+    a, b = content(legacy.body, legacy.fields), content(candidate.body, candidate.fields)
+    if a.charset == b.charset and a.reader == b.reader and a.boundary == b.boundary:
+        return True
+    return a.body.isascii() and charsets.is_ascii_based(a.charset) and charsets.is_ascii_based(b.charset)
 
 
 def _length(body: bytes) -> str:
@@ -194,7 +202,7 @@ def _documents(walk: Walk, documents: Documents, rules: CompareRules, budget: Bu
         raise Incomparable("too-deep") from None
     if documents.columns is not None and not rules.start.ignore:
         one, two = documents.columns
-        walk.report("order", "$", lambda: one[:240], lambda: two[:240])
+        walk.report("order", "$", lambda: cut(walk.redactor.by_shape(one)), lambda: cut(walk.redactor.by_shape(two)))
     if not same:
         walk.compare(x, y, rules.start, "$")
     if walk.found or walk.more:
