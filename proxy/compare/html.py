@@ -3,9 +3,9 @@
 Law: two pages give equal documents if and only if they say the same: the order of attributes, white space that is not
 shown, comments, character references and optional tags do not matter, everything else does.
 
-A page is cut at its landmarks: ``nav``, ``main``, ``section``, ``form``, ``table`` and the like, and whatever has an
-``id`` that is a name. Below a landmark elements stand side by side by their tags, so that paths stay short however deep
-a page nests: ``$.body.main[*].table#cart.td[*].#text``, ``$.body.form[*].input[*].@value``. ``#order`` holds how they
+A page is cut at its landmarks: ``nav``, ``main``, ``section``, ``form``, ``table``, its rows, items of lists and the
+like, and whatever has an ``id`` that is a name. Below a landmark elements stand side by side by their tags, so that
+paths stay short however deep a page nests: ``$.body.main[*].table#cart.tr[*].td[*].#text``. ``#order`` holds how they
 nest and follow one another; tags of which one side has more are left out of it: what is missing or extra has been said
 then.
 
@@ -28,12 +28,12 @@ from proxy.compare.trees import ORDER, TEXT, Element, Sequences, dropped, hide_n
 TOKEN = "#token"  # noqa: S105 - a member's name
 _LANDMARKS = frozenset(
     {
-        "article", "aside", "details", "dialog", "fieldset", "footer", "form", "header", "main", "nav", "section",
-        "select", "table", "video"
+        "article", "aside", "details", "dialog", "fieldset", "footer", "form", "header", "li", "main", "nav", "section",
+        "select", "table", "tr", "video",
     }
 )  # fmt: skip
 _TICK = 500  # elements between two looks at the clock
-_MAX_LANDMARKS = 5
+_MAX_LANDMARKS = 7
 """Landmarks inside one another that a path names; deeper ones are ordinary elements."""
 
 _BREAKS = frozenset(
@@ -61,6 +61,9 @@ _BOOLEAN = frozenset(
 )  # fmt: skip
 _SPACES = re.compile(r"[\t\n\f\r ]+")
 _TOKEN_NAME = re.compile(r"(?i)csrf|xsrf|nonce|authenticity[_-]?token|verification[_-]?token|^_?_?token$")
+_NO_TOKEN_NAME = re.compile(r"(?i)(?:param|parameter|header|name|field|cookie)$")
+"""What tells where a token goes is no token: csrf-param, _csrf_header."""
+_LIKE_A_TOKEN = re.compile(r"(?=.*(?:\d|[a-z].*[A-Z]|[A-Z].*[a-z]))\S{8,4096}")
 _ID = re.compile(r"[A-Za-z_][\w-]{0,39}")
 _CSP_NONCE = re.compile(r"'nonce-[A-Za-z0-9+/_=-]+'")
 
@@ -238,9 +241,9 @@ def _hide(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:
     key = "@content" if "@content" in members else "@value"
     if key in members:
         names = [members.get(name, "") for name in ("@name", "@id", "@property", "@http-equiv")]
-        if (key == "@content" or members.get("@type", "").lower() == "hidden") and any(
-            _TOKEN_NAME.search(name) for name in names
-        ):
+        hidden = key == "@content" or members.get("@type", "").lower() == "hidden"
+        named = any(_TOKEN_NAME.search(name) and not _NO_TOKEN_NAME.search(name) for name in names)
+        if hidden and named and _LIKE_A_TOKEN.fullmatch(members[key]):
             members[TOKEN] = members.pop(key)
         elif members.get("@type", "").lower() == "password":
             members["#secret"] = members.pop(key)

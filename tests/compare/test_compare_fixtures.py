@@ -122,7 +122,7 @@ CASES: dict[str, Case] = {
             ('href="/chairs"', 'href="/chair"', {("value", "$.body.nav[*].a[*].@href")}),
             ("Cart (2)", "Cart (0)", {("value", "$.body.nav[*].a#cart-link.#text")}),
             (" incl.", " incl.", set()),
-            ("<td>4<", "<td>5<", {("value", "$.body.main[*].table#stock.td[*].#text")}),
+            ("<td>4<", "<td>5<", {("value", "$.body.main[*].table#stock.tr[*].td[*].#text")}),
             ("  wipe", " wipe", {("value", "$.body.main[*].pre[*].#text")}),
             ("max=9 ", "max=10 ", {("value", "$.body.main[*].form[*].input[*].@max")}),
             (' selected="selected"', "", {("missing", "$.body.main[*].form[*].select[*].option[*].@selected")}),

@@ -75,6 +75,8 @@ def test_the_same_page_written_otherwise_is_matched(pages: Callable[..., Result]
         ("<p>x</p>", "<p hidden>x</p>", [("extra", "$.body.p[*].@hidden")]),
         ("<ul><li>a<li>b<li>c</ul>", "<ul><li>a<li>c</ul>", [("size", "$.body.li"), ("missing", "$.body.li[*]")]),
         ("<p>a</p><table id=t><tr><td>1</table>", "<p>a</p>", [("missing", "$.body.table#t")]),
+        ("<table><tr><td>1<td><a>x</a></table>", "<table><tr><td>0<td><a>y</a><tr><td>1<td><a>x</a></table>",
+         [("size", "$.body.table[*].tr"), ("extra", "$.body.table[*].tr[*]")]),
         ("<p>a</p><h2>b</h2>", "<h2>b</h2><p>a</p>", [("order", "$.body.#order")]),
         ("<div><p>a</p></div><i>b</i>", "<div></div><p>a</p><i>b</i>", [("order", "$.body.#order")]),
         ("<p>a</p>", "<section><p>a</p></section>", [("missing", "$.body.p"), ("extra", "$.body.section")]),
