@@ -108,10 +108,7 @@ class Shapes:
         self._emails = emails
         more = ["[_.-]?".join(map(re.escape, spelled)) for name in names if (spelled := spelling(name))]
         self._named = re.compile(f"(?i){'|'.join(more)}") if more else None
-        inside = "|".join([IN_TEXT, *more])
-        # The value is looked ahead at, so that a name which stands as a value is seen as a name, too.
-        self._assigned = re.compile(f"{_ASSIGNED}(?={_VALUE})".replace("NAMES", inside))
-        self._opening = re.compile((_ASSIGNED + _OPENING).replace("NAMES", inside))
+        self._assigned = re.compile(_ASSIGNED.replace("NAMES", "|".join([IN_TEXT, *more])))
 
     def find(self, text: str) -> list[Span]:
         """Spans of secrets, in order, without overlaps."""
@@ -147,18 +144,24 @@ class Shapes:
         return "<" not in text and bool(self.find(text))
 
     def _assignments(self, text: str, named: list[Span], revealed: list[Span]) -> None:
+        """``name: value`` and the like. A value may hold a name again; no value is read twice, so that it is linear."""
+        hidden_to = shown_to = 0
         for match in self._assigned.finditer(text):
-            value = match.lastindex or 1
+            at = match.end()
             secret = self._is_secret(match[1])
-            if secret is None and _closed(text, match.end(value), value):
-                revealed.append(match.span(value))
-            elif secret:
-                named.append(match.span(value))
-        end = 0
-        for match in self._opening.finditer(text):
-            if match.start() >= end and self._is_secret(match[1]):
-                end = closing(text, match.end())
-                named.append((match.end(), end))
+            if secret is False or at < (hidden_to if secret else shown_to):
+                continue
+            if secret and text[at : at + 1] in ("{", "["):
+                hidden_to = closing(text, at)
+                named.append((at, hidden_to))
+            elif (value := _VALUE.match(text, at)) is not None:
+                start, end = value.span(value.lastindex or 0)
+                if secret:
+                    named.append((start, end))
+                    hidden_to = end
+                elif _closed(text, end, value.lastindex or 0):
+                    revealed.append((start, end))
+                    shown_to = end
 
     def _is_secret(self, name: str) -> Secret:
         secret = self._judge(name)
@@ -195,12 +198,11 @@ _ASSIGNED = (
     r"(?is)(?<![\w.-])([\w.-]{0,100}(?:NAMES)[\w.-]{0,100})"
     rf"(?:\\?[\"']{{1,2}}|{_QUOTE})?\]?\s{{0,8}}(?:=>|:=|={{1,3}}|:)\s{{0,8}}"
 )
-_VALUE = (
-    r"""(?:\\"([^"\\]*)(?:\\")?|""(?=\w)([^"\\]*+)(?:"")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
+_VALUE = re.compile(
+    r"""(?is)(?:\\"([^"\\]*)(?:\\")?|""(?=\w)([^"\\]*+)(?:"")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
     rf"|{_QUOTE}([^&<>]*)"
     r"""|((?:(?:bearer|basic)\s+)?(?:«masked [^»]{0,60}»|[^\s"'&;,<>(){}\[\]]+)))"""
 )
-_OPENING = r"(?=[\[{])"
 _PIECE = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?|[\[{]|[\]}]""", re.DOTALL)
 
 
@@ -230,7 +232,7 @@ def _closed(text: str, end: int, value: int) -> bool:
     return value == _BARE or text[end : end + 1] in ('"', "'") or text.startswith('\\"', end)
 
 
-_BARE = 7
+_BARE = 6
 
 
 def _shapes(text: str) -> Iterator[Span]:
