@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import contract_targets, hostile_targets, json_targets, judge_target, media_targets
+from tests.fuzz import contract_targets, hostile_targets, json_targets, judge_target, media_targets, secret_target
 from tests.fuzz.media import MEDIA_TYPES
 from tests.fuzz.run import Target
 
@@ -14,6 +14,7 @@ TARGETS: dict[str, Target] = {
     "schema": contract_targets.schema,
     "damaged": hostile_targets.damaged,
     "hostile": hostile_targets.whole,
+    "secrets": secret_target.planted,
     "decoders": hostile_targets.decoders,
     "heads": hostile_targets.heads,
     "judge": judge_target.judged,
