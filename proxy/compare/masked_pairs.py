@@ -1,7 +1,7 @@
 """Masks on both sides of a comparison: what stands in the place of secrets that nobody has any more.
 
-Law: a mask is taken for what it says and no more. Where a rule lets values differ, masks of one type are equal, for
-nobody can see how they differ; a kind of difference is that of the values behind the masks.
+Law: a mask is taken for what it says and no more: a value of its type, equal to those with the same mask. Where a rule
+lets values differ, all masks of one type are equal, for nobody can see how far apart the values are.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from typing import Any
 import orjson
 
 from proxy.compare.cookies import SAME_MOMENT_SECONDS, parse_cookie
+from proxy.compare.document import Number
 from proxy.compare.masks import MASK
 from proxy.compare.redact import Redactor
-from proxy.compare.result import Difference, Kind
 from proxy.compare.rules import CompareRules
 from proxy.compare.states import Rule, State
 
 _EXPIRES = re.compile(r"(?i)(;\s*expires\s*=\s*)([^;]*)")
-_OF_TYPE: dict[str, Any] = {"text": "«masked text»", "number": 0, "boolean": True}
-"""For each type that a mask says, a value of this type, the same for all masks."""
 
 
 class AfterRedaction(Redactor):
@@ -32,50 +30,59 @@ class AfterRedaction(Redactor):
 
     def mask(self, value: Any) -> str:
         """What is shown instead of a secret value, or of a mask."""
-        return value if type(value) is str and MASK.fullmatch(value) else super().mask(value)
+        written = value.written if isinstance(value, Number) else value
+        return str(written) if isinstance(written, str) and MASK.fullmatch(written) else super().mask(value)
 
 
-class Loosening:
-    """Masks at places where a rule lets values differ become values that show their type only. ``count``: how many
-    there were in legacy's answer."""
+class MaskedBoolean(str):
+    """A mask of a boolean, which is of another type than text."""
+
+    __slots__ = ()
+
+
+class Masked:
+    """Masks in documents, as values of the types that they hide. At places where a rule lets values differ they show
+    their type only; ``loose`` counts those of legacy's answer."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.loose = 0
         self._legacy = True
 
     def prepare(self, document: Any, start: State) -> Any:
         """The document with such values; to be called with legacy's first."""
-        counted = self.count
+        counted = self.loose
         made = self._node(document, start)
         if not self._legacy:
-            self.count = counted
+            self.loose = counted
         self._legacy = False
         return made
 
     def _node(self, node: Any, state: State) -> Any:
-        if state.ignore or (state.plain and state.mode != "schema"):
+        if state.ignore:
             return node
         if type(node) is dict:
             return {name: self._node(child, state.member(name)) for name, child in node.items()}
         if type(node) is list:
             return [self._node(child, state.item(at)) for at, child in enumerate(node)]
-        loose = state.matcher is not None or state.tolerance is not None or state.mode == "schema"
-        if not loose or type(node) is not str or "«" not in node:
+        if type(node) is not str or "«" not in node:
             return node
+        loose = state.matcher is not None or state.tolerance is not None or state.mode == "schema"
+        node = self.by_type(node) if loose else node
         whole = MASK.fullmatch(node)
-        if whole is not None:
-            self.count += 1
-            return _OF_TYPE[whole[1]]
-        return self.typed(node)
+        if whole is None or whole[1] == "text":
+            return node
+        if whole[1] == "number":
+            return Number(f'"{node}"', whole=True, written=node)
+        return True if loose else MaskedBoolean(node)
 
-    def typed(self, text: str) -> str:
+    def by_type(self, text: str) -> str:
         """The text with masks that show their type only."""
         text, number = MASK.subn(r"«masked \1»", text)
-        self.count += number
+        self.loose += number
         return text
 
 
-def under_rules(name: str, value: str, rules: CompareRules, masks: Loosening | None) -> str:
+def under_rules(name: str, value: str, rules: CompareRules, masks: Masked | None) -> str:
     """A field value in which masks show their type only if a rule of this field, or of this cookie, has a matcher."""
     if "«" not in value:
         return value
@@ -85,7 +92,7 @@ def under_rules(name: str, value: str, rules: CompareRules, masks: Loosening | N
     state = rules.places.get(place)
     if state is None or state.matcher is None:
         return value
-    return (masks or Loosening()).typed(value)
+    return (masks or Masked()).by_type(value)
 
 
 def without_hashes(side: dict[str, Any], rules: CompareRules) -> tuple[dict[str, Any], int]:
@@ -125,40 +132,6 @@ def _meant(text: str) -> list[Any]:
     except orjson.JSONDecodeError:
         return [text]
     return [text, value] if isinstance(value, bool | int | float) else [text]
-
-
-def by_real_kind(found: tuple[Difference, ...]) -> tuple[Difference, ...]:
-    """The differences with the kinds that they would have between the values behind the masks."""
-    made: dict[tuple[Kind, str], Difference] = {}
-    for difference in found:
-        kind = _kind(difference)
-        known = made.get((kind, difference.path))
-        times = difference.times + (known.times if known else 0)
-        made[kind, difference.path] = (known or difference)._replace(kind=kind, times=times)
-    return tuple(made.values())
-
-
-def _kind(difference: Difference) -> Kind:
-    if difference.kind not in ("value", "type"):
-        return difference.kind
-    types = [_type(shown) for shown in (difference.legacy, difference.candidate)]
-    if None in types or not any(MASK.fullmatch(shown) for shown in (difference.legacy, difference.candidate)):
-        return difference.kind
-    return "value" if types[0] == types[1] else "type"
-
-
-def _type(shown: str) -> str | None:
-    """The type of a shown scalar; None for what is none, and for one that was cut."""
-    if mask := MASK.fullmatch(shown):
-        return mask[1]
-    try:
-        value = orjson.loads(shown)
-    except orjson.JSONDecodeError:
-        return "text" if shown.startswith('"') else None
-    for types, name in ((bool, "boolean"), ((int, float), "number"), (str, "text")):
-        if isinstance(value, types):
-            return name
-    return None
 
 
 def moved_on(recorded: dict[str, Any], side: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def compare_replayed(
     if under is None:
         recorded, loosely = masked_pairs.without_hashes(recorded, rules)
         side, _ = masked_pairs.without_hashes(side, rules)
-    masks = masked_pairs.Loosening()
+    masks = masked_pairs.Masked()
     rules = _for_records(rules, asked, under, masks)
     shown = masked_pairs.AfterRedaction(under or redactor)
 
@@ -88,12 +88,10 @@ def compare_replayed(
         return Replayed(head, loosely)
     body = _bodies(recorded, side, fresh, compare, replace(rules, headers=()), keyed=under is not None)
     result = _joined(head, body, exact=_head_is_whole(recorded, fresh, rules), room=budget.differences)
-    return Replayed(result, loosely if under is None else masks.count)
+    return Replayed(result, loosely if under is None else masks.loose)
 
 
-def _for_records(
-    rules: CompareRules, asked: Asked, under: Redactor | None, masks: masked_pairs.Loosening
-) -> CompareRules:
+def _for_records(rules: CompareRules, asked: Asked, under: Redactor | None, masks: masked_pairs.Masked) -> CompareRules:
     """The rules, for a legacy answer that is older than the other one and in which secrets are masked."""
     passed = Decimal(str(max(0.0, asked.asked_at - asked.recorded_at)))
 
@@ -109,7 +107,7 @@ def _for_records(
     )  # fmt: skip
 
 
-def _head(side: dict[str, Any], rules: CompareRules, masks: masked_pairs.Loosening | None = None) -> Answer:
+def _head(side: dict[str, Any], rules: CompareRules, masks: masked_pairs.Masked | None = None) -> Answer:
     """The side without its body."""
     fields: Fields = [
         (
@@ -136,7 +134,7 @@ def _head_is_whole(recorded: dict[str, Any], fresh: Answer, rules: CompareRules)
 
 def _joined(head: Result, body: Result, *, exact: bool, room: int) -> Result:
     """What head and body show together: differences in one are true whatever is known of the other."""
-    found = masked_pairs.by_real_kind((*head.differences, *body.differences))
+    found = (*head.differences, *body.differences)
     if found:
         found = tuple(sorted(found, key=lambda difference: -WEIGHTS[difference.kind]))
         more = head.more + body.more + sum(difference.times for difference in found[room:])
