@@ -17,7 +17,7 @@ from proxy.compare.result import Budget, Incomparable
 
 def parse_events(text: str, budget: Budget) -> list[dict[str, Any]]:
     """The events of a stream: objects with those of ``event``, ``id``, ``data`` and ``retry`` that are there, and
-    ``unfinished`` for one without an end.
+    one with ``unfinished`` alone for what has no end, which clients never get to see.
 
     Raises Incomparable ("too-many-nodes", "too-deep", "duplicate-keys").
     """
@@ -36,7 +36,7 @@ def parse_events(text: str, budget: Budget) -> list[dict[str, Any]]:
             event, data = {}, []
     _field(last, event, data)
     if event or data:
-        events.append({**_event(event, data, budget), "unfinished": True})
+        events.append({"unfinished": _event(event, data, budget)})
     return events
 
 

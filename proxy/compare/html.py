@@ -63,7 +63,8 @@ _SPACES = re.compile(r"[\t\n\f\r ]+")
 _TOKEN_NAME = re.compile(r"(?i)csrf|xsrf|nonce|authenticity[_-]?token|verification[_-]?token|^_?_?token$")
 _NO_TOKEN_NAME = re.compile(r"(?i)(?:param|parameter|header|name|field|cookie)$")
 """What tells where a token goes is no token: csrf-param, _csrf_header."""
-_LIKE_A_TOKEN = re.compile(r"(?=.*(?:\d|[a-z].*[A-Z]|[A-Z].*[a-z]))\S{8,4096}")
+_LIKE_A_TOKEN = re.compile(r"|(?=.*(?:\d|[a-z].*[A-Z]|[A-Z].*[a-z]))\S{8,4096}")
+"""Also none at all: a token that is gone is a token of another format."""
 _ID = re.compile(r"[A-Za-z_][\w-]{0,39}")
 _CSP_NONCE = re.compile(r"'nonce-[A-Za-z0-9+/_=-]+'")
 

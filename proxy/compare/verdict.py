@@ -36,6 +36,9 @@ _TIMEOUTS = frozenset(
 )
 
 
+_BOM = b"\xef\xbb\xbf"
+
+
 def compare_pair(
     pair: Pair, rules: CompareRules, budget: Budget, now: Callable[[], float], redactor: Redactor = PLAIN
 ) -> Result:
@@ -164,7 +167,12 @@ def _structured(
     walk = Walk(budget, now, walk.redactor)  # its time begins when there is something to walk through
     if a.reader == "html":
         rules = rules.for_pages
-    return walk, _documents(walk, documents, rules, budget, now)
+    ignored = _documents(walk, documents, rules, budget, now)
+    marks = [side.reader in ("json", "lines") and side.body.startswith(_BOM) for side in (a, b)]
+    if marks[0] != marks[1]:  # RFC 8259 section 8.1: a mark must not be written, and not every reader passes over it
+        one, two = ("with a byte order mark" if marked else "without a byte order mark" for marked in marks)
+        walk.report("format", "body", lambda: one, lambda: two)
+    return walk, ignored
 
 
 def _guess(a: Content, b: Content) -> tuple[Content, Content] | None:

@@ -222,7 +222,12 @@ class Route(Model):
         if self.candidate is None and self.stage != "legacy":
             raise ValueError(f"route {self.id!r} is at stage {self.stage!r} and names no candidate")
         unsafe = sorted(set(self.shadow.methods) - SAFE_METHODS)
-        if unsafe and self.shadow.unsafe != "accepted-by-candidate":
+        if unsafe and self.shadow.unsafe == "read-after-write":
+            raise ValueError(
+                f"shadow.methods of route {self.id!r} names {', '.join(unsafe)}, but read-after-write copies no write: "
+                "leave shadow.methods out; what is read after a write stands in shadow.reads"
+            )
+        if unsafe and self.shadow.unsafe == "off":
             raise ValueError(
                 f"shadow.methods of route {self.id!r} names {', '.join(unsafe)}, which may write twice: "
                 "set shadow.unsafe: accepted-by-candidate if the candidate honours X-Banyan-Shadow"

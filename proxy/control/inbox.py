@@ -34,6 +34,7 @@ GONE_SECONDS = 10.0
 """Between two looks for differences that are gone; they read more."""
 SETTLE_SECONDS = 3.0
 """After a reload, until evidence counts again: the comparator may still judge by the rules of before."""
+JUDGED_ANEW = "its requests, its candidate or the rules of comparing changed"
 BANYAN = "banyan"
 """The actor of what nobody did."""
 
@@ -130,7 +131,7 @@ class Inbox:
                 self._ledger.counters.mark(self._clock(), route)
                 self._ledger.events.append(
                     at=self._clock(), actor=actor, action="compare-changed", route=route, before={},
-                    after={"evidence_since": since}, reason="the rules of comparing or the candidate changed",
+                    after={"evidence_since": since}, reason=JUDGED_ANEW,
                 )  # fmt: skip
             return changed
 
@@ -139,7 +140,7 @@ class Inbox:
         except StoreLostError:
             return
         for route in changed:
-            log_line("info", "evidence-restarted", route=route, why="the rules of comparing or the candidate changed")
+            log_line("info", "evidence-restarted", route=route, why=JUDGED_ANEW)
 
     # -- in the store's thread --------------------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class Inbox:
     def restarted(self, route: str) -> Restart | None:
         """Since when evidence of a route counts, apart from its window, and why; None: from the beginning."""
         self._read_marks()
-        found = [Restart(self._ledger.evidence.judged_since(route), "the rules of comparing or the candidate changed")]
+        found = [Restart(self._ledger.evidence.judged_since(route), JUDGED_ANEW)]
         last_seen = {kept.fingerprint: kept.last for kept in self._ledger.diffs.kept(route)}
         for key, marks in self._marks.items():
             if self._routes[key] != route:
@@ -339,6 +340,7 @@ def _digest(settings: Settings, route_id: str) -> str:
     route = next(each for each in settings.routes if each.id == route_id)
     candidate = settings.upstreams.get(route.candidate or "")
     what = {
+        "match": route.match.model_dump(mode="json"),
         "compare": compare_of(settings, route).model_dump(mode="json", exclude={"noise"}),
         "candidate": route.candidate,
         "endpoints": candidate.model_dump(mode="json").get("endpoints") if candidate else None,

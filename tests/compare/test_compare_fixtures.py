@@ -197,7 +197,7 @@ CASES: dict[str, Case] = {
             ("retry:3000", "retry:30000", {("value", "$[*].retry")}),
             ('"sha":"ab12"', '"sha":"ab13"', {("value", "$[*].data.commits[*].sha")}),
             ("data:bye", "data:Bye", {("value", "$[*].data")}),
-            ("data:bye\r\n\r\n", "data:bye", {("extra", "$[*].unfinished")}),
+            ("data:bye\r\n\r\n", "data:bye", {("missing", "$[*].data"), ("extra", "$[*].unfinished")}),
         ],
     ),
 }  # fmt: skip

@@ -147,7 +147,7 @@ SSE = "text/event-stream"
         ('data: {"a": 1}\n\n', 'data: {"a": 2}\n\n', [("value", "$[*].data.a")]),
         ('data: {"a": 1}\n\n', "data: {broken\n\n", [("type", "$[*].data")]),
         ("data: x\n\n", "retry: 10\ndata: x\n\n", [("extra", "$[*].retry")]),
-        ("data: x\n\n", "data: x\n", [("extra", "$[*].unfinished")]),
+        ("data: x\n\n", "data: x\n", [("missing", "$[*].data"), ("extra", "$[*].unfinished")]),
         ("data: x\n\n", "data: x\n\ndata: y\n\n", [("size", "$"), ("extra", "$[*]")]),
         ("data: x\ndata: y\n\n", "data: x\n\ndata: y\n\n",
          [("size", "$"), ("value", "$[*].data"), ("extra", "$[*]")]),

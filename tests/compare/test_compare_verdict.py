@@ -55,6 +55,7 @@ def found(result: Result) -> list[tuple[str, str]]:
         (b'{"a":-0}', b'{"a":0}', ("value", "$.a")),
         (b'{"a":1}', b"", ("missing", "body")),
         (b'{"a":1}', b"<html>", ("type", "$")),
+        (b"[1]", b"\xef\xbb\xbf[1]", ("format", "body")),
     ],
 )  # fmt: skip
 def test_one_difference_is_named(compare: Compare, legacy: Any, candidate: Any, expected: tuple[str, str]) -> None:
@@ -68,7 +69,7 @@ def test_one_difference_is_named(compare: Compare, legacy: Any, candidate: Any, 
         (b'{"a":1.10}', b'{"a":1.1}'),
         (b'{"a":1.10, "b":12345678901234567890}', b'{"a":1.1,"b":12345678901234567890}'),
         (b'{"a":"\\u00e9"}', '{"a":"é"}'.encode()),
-        (b"\xef\xbb\xbf[1]", b"[1]"),
+        (b"\xef\xbb\xbf[1]", b"\xef\xbb\xbf[ 1]"),
     ],
 )
 def test_the_same_said_otherwise_is_matched(compare: Compare, legacy: bytes, candidate: bytes) -> None:

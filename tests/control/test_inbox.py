@@ -242,20 +242,26 @@ async def test_evidence_begins_anew_when_rules_or_candidate_change(rig: Rig) -> 
     await rig.inbox.judged_by(rig.settings, "start", 0.0)
     assert await rig.restarted() is None
     for number, change in enumerate(
-        ({"compare": {"ignore": ["$.x"]}}, {"candidate": "o"}, {"stage": "live"}, {"shadow": {"sample": "5%"}})
+        (
+            {"compare": {"ignore": ["$.x"]}},
+            {"candidate": "o"},
+            {"match": {"path": "/wider/**"}},
+            {"stage": "live"},
+            {"shadow": {"sample": "5%"}},
+        )
     ):
         rig.now = NOON + 100 * (number + 1)
         rig.settings = settings(**change)
         await rig.inbox.judged_by(rig.settings, "dana", 3.0)
         found = await rig.restarted()
         assert found is not None
-        assert found[0] == (rig.now + 3.0 if number < 3 else NOON + 303.0)
-        assert "the rules of comparing or the candidate changed" in found[1]
+        assert found[0] == (rig.now + 3.0 if number < 4 else NOON + 403.0)
+        assert "its requests, its candidate or the rules of comparing changed" in found[1]
     assert await rig.restarted("other") is None
-    assert await rig.actions() == ["compare-changed"] * 3  # the third took the candidate back; the stage is no change
+    assert await rig.actions() == ["compare-changed"] * 4  # the fourth took the match back; the stage is no change
     rig.inbox = rig.anew()
     await rig.inbox.judged_by(rig.settings, "start", 0.0)  # nothing changed while it was down
-    assert len(await rig.actions()) == 3
+    assert len(await rig.actions()) == 4
 
 
 async def test_evidence_begins_anew_when_a_difference_was_fixed(rig: Rig) -> None:
