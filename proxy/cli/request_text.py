@@ -44,7 +44,7 @@ def curl(record: dict[str, Any]) -> str:
     elif method != ("POST" if body else "GET"):
         words.append(f"--request {_shell(method)}")
     fields = again.joined_fields(request)
-    words += [f"--header {_shell(f'{name}: {value}' if value else f'{name};', name)}" for name, value in fields]
+    words += [f"--header {_shell(value, name, before=f'{name}: ' if value else f'{name};')}" for name, value in fields]
     added = (*_ADDED_BY_CURL, "Content-Type") if body else _ADDED_BY_CURL
     known = {name.lower() for name, _ in fields}
     words += [f"--header '{name}:'" for name in added if name.lower() not in known]  # curl is to add none of its own
@@ -59,13 +59,15 @@ def curl(record: dict[str, Any]) -> str:
     return f"{comment}BASE_URL=${{BASE_URL:-{DEFAULT_BASE}}}\n" + " \\\n  ".join(words) + "\n"
 
 
-def _shell(text: str, name: str = "", codec: str = "utf-8", *, is_json: bool = False) -> str:
-    """One word for the shell; masks in it are variables, without which the command ends."""
+def _shell(text: str, name: str = "", codec: str = "utf-8", *, is_json: bool = False, before: str = "") -> str:
+    """One word for the shell, ``before`` and the text; masks in it are variables, without which the command ends."""
+    shift = len(before)
+    found = [
+        again.Variable(start + shift, end + shift, variable)
+        for start, end, variable in again.variables(text, name, is_json=is_json)
+    ]
     made = again.rendered(
-        text,
-        again.variables(text, name, is_json=is_json),
-        lambda piece: _quoted(piece, codec),
-        lambda variable: f'"${{{variable}:?}}"',
+        before + text, found, lambda piece: _quoted(piece, codec), lambda variable: f'"${{{variable}:?}}"'
     )
     return "".join(made) or "''"
 
@@ -115,16 +117,17 @@ def _hurl_body(request: dict[str, Any]) -> str:
 def _hurl(text: str, name: str = "", *, is_json: bool = False) -> str:
     """A text for a line of Hurl or between backticks; masks in it are placeholders."""
     found = again.variables(text, name, is_json=is_json)
-    return "".join(again.rendered(text, found, _hurl_escaped, lambda variable: f"{{{{{variable.lower()}}}}}"))
+    made = "".join(again.rendered(text, found, _hurl_escaped, lambda variable: f"{{{{{variable.lower()}}}}}"))
+    inner = made.strip(" ")
+    begins = len(made) - len(made.lstrip(" "))
+    return inner if inner == made else "\\u{20}" * begins + inner + "\\u{20}" * (len(made) - len(inner) - begins)
 
 
 def _hurl_escaped(text: str) -> str:
     made = []
     for at, char in enumerate(text):
-        opens = char == "{" and text[at + 1 : at + 2] in ("{", "")  # two of them begin a placeholder
-        outer = char == " " and at in (0, len(text) - 1)
-        if opens or outer or not char.isprintable():
-            made.append(f"\\u{{{ord(char):x}}}")
+        if (char == "{" and text[at + 1 : at + 2] in ("{", "")) or not char.isprintable():
+            made.append(f"\\u{{{ord(char):x}}}")  # two braces would begin a placeholder
         else:
             made.append(f"\\{char}" if char in "\\#`" else char)
     return "".join(made)

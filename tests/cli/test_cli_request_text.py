@@ -1,0 +1,411 @@
+"""Recorded requests as text to run: whatever was recorded, it is data; and what runs is what was recorded."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from running import Upstream
+
+from proxy.cli import again
+from proxy.cli.request_pytest import look
+from proxy.cli.request_text import as_text, curl, hurl
+from proxy.compare.masks import configured_key, mask
+
+KEY = configured_key("a redaction key of 2026")
+SECRET = mask("hunter2", KEY)
+OTHER = mask("hunter3", KEY)
+HOSTILE = [
+    "'; touch pwned; '", "$(touch pwned)", "`touch pwned`", "${IFS}touch", '"', "\\", "\\'", "'", "a\nb", "a\r\nb",
+    "\x1b[2J\x1b]0;x\x07", "é", "\U0001f600", "{{base_url}}", "{", "{{", "#", "@/etc/passwd", '"""', "'''", "\\N{DASH}",
+    "```", "!!", "%s", "%", "\t", "\x7f", "\u202e", "~", "-o", "\\x41", "\\u{41}", "*", "[1-9]", "f'{1}'", "\x01",
+]  # fmt: skip
+words = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+                                                    max_size=5), max_size=4).map("".join)  # fmt: skip
+values = words.map(lambda text: re.sub(r"[\r\n]", "", text).strip())
+header_names = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=10).filter(
+    lambda name: name.lower() not in again._NOT_SENT and name.lower() not in ("accept-encoding", "te")
+)
+paths = words.map(lambda text: "/" + quote(text, safe="".join(map(chr, range(0x21, 0x7F)))).replace("#", "%23"))
+many = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def record(
+    method: str = "GET", target: str = "/orders/1", headers: list[list[str]] | None = None, body: str = "",
+    kind: str = "text", status: int = 200, answer: Any = None, **more: Any,
+) -> dict[str, Any]:  # fmt: skip
+    answered = json.dumps({"id": 1} if answer is None else answer)
+    return {
+        "route": "orders-read", "at": "2026-01-02T03:04:05.000Z", "kind": "value", "path": "$.id",
+        "request": {
+            "method": method, "target": target, "headers": headers or [], "cut": False,
+            "body": {"kind": kind if body else "none", "bytes": len(body), "text": body, "cut": False},
+        },
+        "legacy": {
+            "status": status, "failure": "", "seconds": 0.1, "headers": [["Content-Type", "application/json"]],
+            "body": {"kind": "json", "bytes": len(answered), "text": answered, "cut": False},
+        },
+        **more,
+    }  # fmt: skip
+
+
+# -- curl -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Runs a text in bash with a curl that writes its arguments down; they are the answer."""
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "curl"
+    fake.write_text('#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done > "$ARGUMENTS"\n')
+    fake.chmod(0o755)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def runs(text: str, **environ: str) -> list[bytes]:
+        arguments = tmp_path / "arguments"
+        arguments.unlink(missing_ok=True)
+        env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "ARGUMENTS": str(arguments), **environ}
+        script = tmp_path / "script"
+        script.write_text(text, encoding="utf-8")
+        done = subprocess.run(["bash", str(script)], capture_output=True, cwd=work, env=env)
+        assert list(work.iterdir()) == []  # nothing that was recorded ran
+        if not arguments.exists():
+            return [b"!", done.stderr]
+        assert done.stderr == b""
+        return arguments.read_bytes().split(b"\0")[:-1]
+
+    return runs
+
+
+def after(arguments: list[bytes], option: bytes) -> list[bytes]:
+    return [word for before, word in pairwise(arguments) if before == option]
+
+
+@many
+@given(paths, st.dictionaries(header_names, values, max_size=3), words)
+def test_curl_gets_exactly_the_words_that_were_recorded(
+    run: Any, target: str, fields: dict[str, str], body: str
+) -> None:
+    text = curl(record("PUT", target, [[name, value] for name, value in fields.items()], body))
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    arguments = run(text)
+    assert arguments[-1] == b"http://127.0.0.1:8080" + target.encode()
+    assert after(arguments, b"--request") == [b"PUT"]
+    assert after(arguments, b"--data-raw") == ([body.encode()] if body else [])
+    headers = [word for word in after(arguments, b"--header") if not word.endswith(b":")]
+    expected = {}
+    for name, value in fields.items():
+        known = expected.get(name.lower())
+        expected[name.lower()] = (name, value) if known is None else (known[0], f"{known[1]}, {value}")
+    assert headers == [
+        (f"{name}: {value}" if value else f"{name};").encode()
+        for name, value in expected.values()
+        if not f"{name}: {value}".endswith(":")
+    ]
+
+
+def test_curl_reads_no_file_for_a_recorded_body() -> None:
+    text = curl(record("POST", body="@/etc/passwd"))
+    assert "--data-raw @/etc/passwd" in text  # which curl sends as it stands
+    assert "--data-binary" not in text
+
+
+def test_curl_runs_for_each_method(run: Any) -> None:
+    assert after(run(curl(record("GET"))), b"--request") == []
+    assert after(run(curl(record("GET", body="x"))), b"--request") == [b"GET"]
+    assert after(run(curl(record("POST", body="x"))), b"--request") == []
+    assert after(run(curl(record("POST"))), b"--request") == [b"POST"]
+    assert b"--head" in run(curl(record("HEAD")))
+    assert after(run(curl(record("$(id)"))), b"--request") == [b"$(id)"]
+    head = curl(record("HEAD", body="x"))
+    assert "curl sends no body with HEAD" in head
+    assert b"--data-raw" not in run(head)
+
+
+def test_curl_adds_no_field_of_its_own(run: Any) -> None:
+    plain = after(run(curl(record("POST", body="x"))), b"--header")
+    assert plain == [b"Accept:", b"User-Agent:", b"Content-Type:"]
+    headers = [["accept", "*/*"], ["User-Agent", "x"], ["content-type", "text/plain"]]
+    assert after(run(curl(record("POST", body="x", headers=headers))), b"--header") == [
+        b"accept: */*", b"User-Agent: x", b"content-type: text/plain",
+    ]  # fmt: skip
+
+
+def test_what_belongs_to_the_connection_and_to_banyan_is_not_sent(run: Any) -> None:
+    names = ["Host", "Connection", "Content-Length", "Transfer-Encoding", "Accept-Encoding", "Content-Encoding",
+             "Expect", "X-Banyan-Key"]  # fmt: skip
+    arguments = run(curl(record(headers=[[name, "x"] for name in names])))
+    assert after(arguments, b"--header") == [b"Accept:", b"User-Agent:"]
+
+
+def test_a_field_that_comes_twice_is_joined(run: Any) -> None:
+    headers = [["Accept", "a"], ["accept", "b"], ["Cookie", "a=1"], ["cookie", "b=2"], ["User-Agent", "x"]]
+    assert after(run(curl(record(headers=headers))), b"--header") == [
+        b"Accept: a, b", b"Cookie: a=1; b=2", b"User-Agent: x",
+    ]  # fmt: skip
+
+
+def test_a_body_keeps_its_charset_and_one_with_a_nul_is_said_to_be_missing(run: Any) -> None:
+    latin = [["Content-Type", "text/plain; charset=iso-8859-1"]]
+    assert after(run(curl(record("POST", headers=latin, body="café"))), b"--data-raw") == [b"caf\xe9"]
+    for body, headers in (("a\0b", []), ("ab", [["Content-Type", "text/plain; charset=utf-16"]])):
+        text = curl(record("POST", headers=headers, body=body))
+        assert "The body holds a NUL" in text
+        assert after(run(text), b"--data-raw") == []
+
+
+def test_targets_that_are_no_path_are_asked_as_they_were(run: Any) -> None:
+    options = run(curl(record("OPTIONS", "*")))
+    assert after(options, b"--request-target") == [b"*"]
+    assert options[-1] == b"http://127.0.0.1:8080"
+    elsewhere = run(curl(record("GET", "@evil.example/x")))
+    assert after(elsewhere, b"--request-target") == [b"@evil.example/x"]
+    assert elsewhere[-1] == b"http://127.0.0.1:8080"
+    assert after(run(curl(record("GET", "/a#b"))), b"--request-target") == [b"/a#b"]
+
+
+def test_the_base_url_may_have_a_path_and_a_slash(run: Any) -> None:
+    assert run(curl(record()), BASE_URL="http://ci:1/v2/")[-1] == b"http://ci:1/v2/orders/1"
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_masked_secrets_are_variables_named_after_their_places(run: Any) -> None:
+    made = record(
+        "POST", f"/login?token={SECRET}",
+        [["Authorization", f"Bearer {SECRET}"], ["Cookie", f"sid={SECRET}; theme={OTHER}"], ["X-Key", SECRET]],
+        f'{{"password": "{SECRET}", "again": "{SECRET}", "pin": "{mask(1234, KEY)}", "ok": "{mask(True, KEY)}"}}',
+        "json",
+    )  # fmt: skip
+    text = curl(made)
+    assert "«" not in text
+    names = ["MASKED_TARGET_TOKEN", "MASKED_AUTHORIZATION", "MASKED_COOKIE_SID", "MASKED_COOKIE_THEME", "MASKED_X_KEY",
+             "MASKED_BODY_PASSWORD", "MASKED_BODY_AGAIN", "MASKED_BODY_PIN", "MASKED_BODY_OK"]  # fmt: skip
+    assert f"for you to fill in: {', '.join(f'${name}' for name in names)}." in text
+    given = {name: f"it's $({name})" for name in names} | {"MASKED_BODY_PIN": "17", "MASKED_BODY_OK": "true"}
+    arguments = run(text, **given)
+    assert arguments[-1].decode() == f"http://127.0.0.1:8080/login?token={given['MASKED_TARGET_TOKEN']}"
+    assert b"Authorization: Bearer it's $(MASKED_AUTHORIZATION)" in arguments
+    assert b"Cookie: sid=it's $(MASKED_COOKIE_SID); theme=it's $(MASKED_COOKIE_THEME)" in arguments
+    assert json.loads(after(arguments, b"--data-raw")[0]) == {
+        "password": given["MASKED_BODY_PASSWORD"], "again": given["MASKED_BODY_AGAIN"], "pin": 17, "ok": True,
+    }  # fmt: skip
+
+
+def test_without_its_variables_a_command_ends_before_it_asks(run: Any) -> None:
+    said = run(curl(record(headers=[["Authorization", f"Bearer {SECRET}"]])))
+    assert said[0] == b"!"
+    assert b"MASKED_AUTHORIZATION" in said[1]
+
+
+def test_no_recorded_name_reaches_a_variable_that_somebody_has() -> None:
+    names = ["Path", "Home", "Aws-Secret-Access-Key", "Base-Url", "Banyan-Token", "Ld-Preload", "Ifs", "1st", "_"]
+    for name in names:
+        (variable,) = again.variables(SECRET, name)
+        assert re.fullmatch(r"MASKED[A-Z0-9_]*", variable.name), name
+    (long,) = again.variables(f"{'n' * 500}={SECRET}", "x" * 200)
+    assert len(long.name) <= 60
+
+
+def test_equal_secrets_have_one_variable_and_others_another() -> None:
+    found = again.variables(f"{SECRET} {SECRET} {OTHER}", "note")
+    assert [variable.name for variable in found] == ["MASKED_NOTE", "MASKED_NOTE", "MASKED_NOTE_2"]
+
+
+# -- Hurl -------------------------------------------------------------------------------------------------------------
+
+_ESCAPED = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))")
+
+
+def read_hurl(text: str) -> str:
+    """What Hurl reads in a value or between backticks. Raises AssertionError for what its grammar does not have."""
+    assert "\n" not in text
+    assert not re.search(r"(?<!\\)(?:\\\\)*#", text), text  # would begin a comment
+    bare = _ESCAPED.sub("", text)
+    assert "\\" not in bare
+    assert "`" not in bare
+    assert not re.search(r"\{\{(?!base_url\}\}|masked[a-z0-9_]*\}\})", text), text
+    assert all(match[2] is None or match[2] in "\\#`" for match in _ESCAPED.finditer(text))
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)) if match[1] else match[2], text)
+
+
+@many
+@given(paths, st.dictionaries(header_names, values, max_size=3), words)
+def test_hurl_reads_exactly_what_was_recorded(target: str, fields: dict[str, str], body: str) -> None:
+    made = record("PUT", target, [[name, value] for name, value in fields.items()], body)
+    text = hurl(made)
+    assert text.replace("\n", "").isprintable()
+    lines = [line for line in text.split("\n") if not line.startswith("# ")]
+    assert read_hurl(lines[0]) == "PUT {{base_url}}" + target
+    joined = again.joined_fields(made["request"])
+    for line, (name, value) in zip(lines[1:], joined, strict=False):
+        key, sign, said = line.partition(": ")
+        assert sign
+        assert re.fullmatch(r"(?:[A-Za-z0-9_.-]|\\u\{[0-9a-f]+\})+", key)
+        assert (read_hurl(key), read_hurl(said)) == (name, value)
+    rest = lines[1 + len(joined) :]
+    if body:
+        assert rest[0][0] == rest[0][-1] == "`"
+        assert read_hurl(rest.pop(0)[1:-1]) == body
+    assert rest == ["", "HTTP 200", "Content-Type: application/json", ""]
+
+
+def test_hurl_masks_are_placeholders_that_no_brace_runs_into() -> None:
+    text = hurl(record("POST", body=f'{{"a":{{{SECRET}}}}}', headers=[["Authorization", f"Bearer {SECRET}"]]))
+    assert "Authorization: Bearer {{masked_authorization}}" in text
+    assert '`{"a":\\u{7b}{{masked_body}}}}`' in text
+    assert "--variable masked_authorization" in text
+
+
+def test_hurl_says_what_it_cannot_ask() -> None:
+    assert "# Hurl has no method M-SEARCH." in hurl(record("M-SEARCH"))
+    assert "# Hurl asks for paths only." in hurl(record("OPTIONS", "*"))
+    latin = [["Content-Type", "text/plain; charset=iso-8859-1"]]
+    assert "\nbase64,Y2Fm6Q==;\n" in hurl(record("POST", headers=latin, body="café"))
+    assert hurl(record(status=0)).splitlines()[3] == "HTTP *"
+
+
+# -- pytest -----------------------------------------------------------------------------------------------------------
+
+
+def evaluated(text: str, environ: dict[str, str]) -> dict[str, Any]:
+    """What the test in a text sends, with an http.client that only notes it."""
+    tree = ast.parse(text)
+    call = next(
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "request"
+    )  # fmt: skip
+    names = {"os": type("os", (), {"environ": environ}), "BASE": type("Base", (), {"path": "/v2/"})}
+    method, target, body, headers = (eval(compile(ast.Expression(each), "x", "eval"), names) for each in call.args)
+    return {"method": method, "target": target, "body": body, "headers": headers}
+
+
+@many
+@given(paths, st.dictionaries(header_names, values, max_size=3), words, words)
+def test_the_test_that_is_written_sends_what_was_recorded(
+    target: str, fields: dict[str, str], body: str, route: str
+) -> None:
+    made = record("PUT", target, [[name, value] for name, value in fields.items()], body, route=route, kind=body)
+    text = as_text({**made, "kind": body, "path": body}, "pytest")
+    sent = evaluated(text, {})
+    assert sent["method"] == "PUT"
+    assert sent["target"] == "/v2" + target
+    assert sent["body"] == (body.encode() if body else None)
+    assert sent["headers"] == {name: value.encode() for name, value in again.joined_fields(made["request"])}
+
+
+def test_a_target_that_no_url_has_is_encoded_and_said() -> None:
+    text = as_text(record(target="/é x"), "pytest")
+    assert unquote(evaluated(text, {})["target"]) == "/v2/é x"
+    assert "with characters in the target that no URL has" in text
+    assert evaluated(as_text(record("OPTIONS", "*"), "pytest"), {})["target"] == "*"
+
+
+def test_what_is_not_what_was_asked_is_said() -> None:
+    cut = record("POST", body="x")
+    cut["request"]["body"]["cut"] = True
+    for form in ("curl", "hurl", "pytest"):
+        assert "It is not what was asked: a request not recorded whole." in as_text(cut, form)  # type: ignore[arg-type]
+        assert "POST may change something where it is asked." in as_text(cut, form)  # type: ignore[arg-type]
+
+
+def test_notes_stay_comments(run: Any) -> None:
+    made = record(route="x\ntouch pwned\n#", at='2026"""\nimport os\n')
+    assert run(curl(made))[-1] == b"http://127.0.0.1:8080/orders/1"
+    compile(as_text(made, "pytest"), "x", "exec")
+    assert all(line.startswith("# ") for line in hurl(made).split("GET")[0].splitlines())
+
+
+def outcome(text: str, url: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the test in a text passes."""
+    monkeypatch.setenv("BASE_URL", url)
+    names: dict[str, Any] = {}
+    exec(compile(text, "test_it.py", "exec"), names)
+    test = next(value for name, value in names.items() if name.startswith("test_"))
+    try:
+        test()
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.fixture
+def service() -> Iterator[Upstream]:
+    made = Upstream({"id": 1, "items": [{"price": 1.5}, {"price": 2}]})
+    yield made
+    made.close()
+
+
+def test_a_written_test_is_one_that_pytest_runs(service: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(as_text(record(answer=service.body), "pytest"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "BASE_URL": service.url}
+    )
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "worse"),
+    [
+        ("value", "$.id", {"id": 2, "items": [{"price": 1.5}, {"price": 2}]}),
+        ("type", "$.id", {"id": True, "items": [{"price": 1.5}, {"price": 2}]}),
+        ("type", "$.id", {"id": 1.0, "items": [{"price": 1.5}, {"price": 2}]}),
+        ("missing", "$.id", {"items": [{"price": 1.5}, {"price": 2}]}),
+        ("value", "$.items[*].price", {"id": 1, "items": [{"price": 1.5}, {"price": 3}]}),
+        ("size", "$.items", {"id": 1, "items": [{"price": 1.5}]}),
+        ("extra", "$.note", {"id": 1, "items": [{"price": 1.5}, {"price": 2}], "note": ""}),
+        ("content-type", "header:content-type", None),
+    ],
+)
+def test_a_written_test_passes_where_it_is_as_it_was_and_fails_where_not(
+    service: Upstream, monkeypatch: pytest.MonkeyPatch, kind: str, path: str, worse: Any
+) -> None:
+    made = record(answer=service.body, kind="text") | {"kind": kind, "path": path}
+    text = as_text(made, "pytest")
+    assert outcome(text, service.url, monkeypatch)
+    if worse is None:
+        made["legacy"]["headers"] = [["Content-Type", "text/plain"]]
+        text = as_text(made, "pytest")
+    else:
+        service.body = worse
+    assert not outcome(text, service.url, monkeypatch)
+
+
+def test_a_written_test_says_what_it_does_not_look_at() -> None:
+    masked = record(answer={"id": SECRET})
+    assert "# What differed, value $.id, is not looked at here." in as_text(masked, "pytest")
+    page = record()
+    page["legacy"]["body"] = {"kind": "text", "bytes": 9, "text": "<p>1</p>\n", "cut": False}
+    page |= {"kind": "value", "path": "$.html.body"}
+    assert "is not looked at here" in as_text(page, "pytest")
+    page |= {"kind": "text", "path": "body"}
+    assert "hashlib.sha256(body).hexdigest()" in as_text(page, "pytest")
+    failed = record(status=0)
+    assert "assert answer.status < 500, body  # legacy had not answered" in as_text(failed, "pytest")
+    huge = record() | {"path": "$.id"}
+    huge["legacy"]["body"]["text"] = f'{{"id": {"1" * 5000}}}'
+    assert "is not looked at here" in as_text(huge, "pytest")
+
+
+def test_look_finds_what_a_path_template_names() -> None:
+    document = {"a": [{"b": 1}, {"b": 2}, {}], "c": {"x": 3, "y": 4}}
+    assert look(document, ["a", None, "b"]) == [1, 2]
+    assert look(document, ["c", None]) == [3, 4]
+    assert look(document, ["gone", "b"]) == []
+    assert look(document, []) == [document]
