@@ -13,9 +13,10 @@ from typing import Final
 from proxy.core.coverage import KNOWN_METHODS, CellTable
 from proxy.messages import DELTA_BUCKETS_SECONDS, DURATION_BUCKETS_SECONDS, Histogram, RouteCounters
 
-_BUCKETS: Final = DURATION_BUCKETS_SECONDS
-_DELTAS: Final = DELTA_BUCKETS_SECONDS
-_ZERO: Final = _DELTAS.index(0.0)
+# Tuples of any length: those of a known one are taken apart and put together at each use when they are compiled.
+_BUCKETS: Final[tuple[float, ...]] = DURATION_BUCKETS_SECONDS
+_DELTAS: Final[tuple[float, ...]] = DELTA_BUCKETS_SECONDS
+_ZERO: Final = DELTA_BUCKETS_SECONDS.index(0.0)
 _NEAR: Final = 0.001
 """The smallest bound above zero, and below; seconds."""
 
