@@ -63,8 +63,7 @@ _SPACES = re.compile(r"[\t\n\f\r ]+")
 _TOKEN_NAME = re.compile(r"(?i)csrf|xsrf|nonce|authenticity[_-]?token|verification[_-]?token|^_?_?token$")
 _NO_TOKEN_NAME = re.compile(r"(?i)(?:param|parameter|header|name|field|cookie)$")
 """What tells where a token goes is no token: csrf-param, _csrf_header."""
-_LIKE_A_TOKEN = re.compile(r"|(?=.*(?:\d|[a-z].*[A-Z]|[A-Z].*[a-z]))\S{8,4096}")
-"""Also none at all: a token that is gone is a token of another format."""
+_RUN = re.compile(r"\S{8,4096}")
 _ID = re.compile(r"[A-Za-z_][\w-]{0,39}")
 _CSP_NONCE = re.compile(r"'nonce-[A-Za-z0-9+/_=-]+'")
 
@@ -244,11 +243,18 @@ def _hide(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:
         names = [members.get(name, "") for name in ("@name", "@id", "@property", "@http-equiv")]
         hidden = key == "@content" or members.get("@type", "").lower() == "hidden"
         named = any(_TOKEN_NAME.search(name) and not _NO_TOKEN_NAME.search(name) for name in names)
-        if hidden and named and _LIKE_A_TOKEN.fullmatch(members[key]):
+        if hidden and named and _like_a_token(members[key]):
             members[TOKEN] = members.pop(key)
         elif members.get("@type", "").lower() == "password":
             members["#secret"] = members.pop(key)
     hide_named(members, is_secret)
+
+
+def _like_a_token(value: str) -> bool:
+    """Whether a value may be a token. An empty one may: a token that is gone is one of another format."""
+    if not value or _RUN.fullmatch(value) is None:
+        return not value
+    return any(c.isdigit() for c in value) or (value.lower() != value != value.upper())
 
 
 def _settle(one: list[_Group], two: list[_Group]) -> None:

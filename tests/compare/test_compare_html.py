@@ -159,6 +159,7 @@ def test_secrets_in_pages_are_never_shown(pages: Callable[..., Result], page: st
         "<x>" * 190 + "</y>" * 40_000,
         "<select>" * 150 + "<option>" * 40_000,
         "<![CDATA[" * 50_000,
+        f"<input type=hidden name=csrf value={'a' * 500_000}>",
     ],
 )
 def test_hostile_pages_end_in_a_verdict(pages: Callable[..., Result], page: str) -> None:
