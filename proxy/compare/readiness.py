@@ -216,7 +216,8 @@ def _judged(evidence: Evidence) -> Criterion:
     seen = f"{lost:,} of {number(sampled, 'sampled pair')} ({percent(share)}) were dropped or could not be compared"
     if share > MAX_UNJUDGED:
         return Criterion(name, "unknown", f"{seen}: what is left says too little.", share, MAX_UNJUDGED)
-    return Criterion(name, "met", f"{seen}." if lost else "No sampled pair was lost.", share, MAX_UNJUDGED)
+    seen = seen if lost else "No sampled pair was lost"
+    return Criterion(name, "met", f"{seen}; at most {percent(MAX_UNJUDGED)} may be.", share, MAX_UNJUDGED)
 
 
 def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
@@ -238,7 +239,7 @@ def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
         )
     if delta > limit:
         return Criterion(name, "not-met", f"{what}: {percent(delta)} more, {percent(limit)} is allowed.", delta, limit)
-    return Criterion(name, "met", f"{what}.", delta, limit)
+    return Criterion(name, "met", f"{what}; {percent(limit)} more is allowed.", delta, limit)
 
 
 def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
@@ -289,7 +290,7 @@ def _fallbacks(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
         worst = max(evidence.fallbacks, key=lambda reason: evidence.fallbacks[reason])
         why = f"mostly for {worst}; {percent(share)}, below {percent(limit)} is asked for"
         return Criterion(name, "not-met", f"{what}, {why}.", share, limit)
-    return Criterion(name, "met", f"{what}.", share, limit)
+    return Criterion(name, "met", f"{what}; below {percent(limit)} is asked for.", share, limit)
 
 
 def _coverage(evidence: Evidence, wanted: ReadyWhen) -> Criterion:

@@ -21,7 +21,7 @@ from proxy.compare.evidence import counts
 from proxy.compare.wording import number, percent, plural, seconds, share
 from proxy.control import charts
 from proxy.control.report import Report, RouteReport
-from proxy.control.report_text import VERDICTS, signed, stage, stamp
+from proxy.control.report_text import STATES, VERDICTS, criteria, signed, stage, stamp
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,8 +48,6 @@ KINDS = {
     "digest": "other bytes",
 }
 """Kinds of difference, in words for whoever reads the first report."""
-STATES = {"met": "met", "not-met": "not met", "unknown": "not known yet", "not-asked": "does not apply"}
-ORDER = ("not-met", "unknown", "met", "not-asked")
 
 
 def page(report: Report) -> str:
@@ -89,7 +87,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "charts": charts, "number": number, "plural": plural, "stage": stage, "trends": _trends, "KINDS": KINDS,
-        "STATES": STATES, "ORDER": ORDER, "VERDICTS": VERDICTS, "version": __version__,
+        "STATES": STATES, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
     }  # fmt: skip
     return environment
 

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 
 from proxy.compare.evidence import counts
+from proxy.compare.readiness import Criterion, Readiness
 from proxy.compare.wording import number, percent, seconds, share
 from proxy.control.findings import Finding
 from proxy.control.report import Report, RouteReport, Shown
@@ -23,6 +24,8 @@ TOP_PAIRS = 5
 """Recorded pairs that are shown; ``banyan diffs show`` has the others."""
 TOP_NEVER = 10
 VERDICTS = {"ready": "ready", "not-ready": "not ready", "inconclusive": "inconclusive"}
+STATES = {"not-met": "not met", "unknown": "not known yet", "met": "met", "not-asked": "does not apply"}
+"""States of a criterion in words, in the order in which they are read."""
 
 
 def markdown(report: Report) -> str:
@@ -78,10 +81,9 @@ def stage(route: RouteReport) -> str:
 def _route(route: RouteReport) -> list[str]:
     found = route.readiness
     lines = [f"## {route.route}", "", f"**{found.summary}**", "", f"Next: {route.advice.sentence}", ""]
-    if len(found.reasons) > 1:
-        lines += [*(f"- {reason}" for reason in found.reasons), ""]
     lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
     for title, part in (
+        ("What was asked for", _criteria(found)),
         ("Differences", _differences(route.differences, route.route)),
         ("Recorded pairs", _pairs(route.differences)),
         ("Noise: legacy differs from itself here", _noise(route.noise)),
@@ -95,6 +97,18 @@ def _route(route: RouteReport) -> list[str]:
         if part:
             lines += ["", f"### {title}", "", *part]
     return lines
+
+
+def criteria(found: Readiness) -> list[Criterion]:
+    """The criteria as they are read, the worst first; what is unknown only because nothing was compared is left out."""
+    order = list(STATES)
+    told = [each for each in found.criteria if each.state != "unknown" or each.sentence in found.reasons]
+    return sorted(told, key=lambda each: order.index(each.state))
+
+
+def _criteria(found: Readiness) -> list[str]:
+    rows = [[STATES[each.state], f"`{each.name}`", _sentence(each.sentence)] for each in criteria(found)]
+    return table(["", "criterion", "found"], rows, 3) if rows else []
 
 
 def _sentence(text: str) -> str:

@@ -151,6 +151,26 @@ def test_markdown_puts_the_verdict_first_and_shows_an_example() -> None:
     assert "`GET /orders?id=1`: legacy 200, 12 ms; candidate 200, 9.3 ms" in text
 
 
+def test_markdown_lists_the_criteria_of_ready_routes_too() -> None:
+    text = markdown(report(facts(good())))
+    part = text.partition("### What was asked for\n\n")[2].partition("\n\n")[0]
+    rows = {
+        row[1]: (row[0], row[2]) for row in ([c.strip() for c in x.strip("|").split("|")] for x in part.split("\n"))
+    }
+    assert rows["`compared`"] == ("met", "4,000 pairs compared; 1,000 were asked for.")
+    assert rows["`coverage`"][0] in ("met", "does not apply")
+    assert {"`mismatch_below`", "`judged`", "`error_delta_below`", "`p99_ratio_below`"} < set(rows)
+
+
+def test_markdown_lists_criteria_that_are_not_met_first() -> None:
+    text = markdown(report(facts(DIFFERING, [finding()])))
+    part = text.partition("### What was asked for\n\n")[2].partition("\n\n")[0].splitlines()
+    states = [line.split("|")[1].strip() for line in part[2:]]
+    assert states[0] == "not met"
+    assert states[-1] in ("met", "does not apply")
+    assert states == sorted(states, key=["not met", "not known yet", "met", "does not apply"].index)
+
+
 def test_markdown_tells_who_accepted_what_and_until_when() -> None:
     fine = finding(state="accepted", actor="ann", reason="agreed in OPS-7", until="2030-01-01T00:00:00.000Z")
     text = markdown(report(facts(good(), [fine])))
