@@ -15,7 +15,14 @@ from urllib.parse import unquote_plus
 import orjson
 
 from proxy.compare.decode import content_type, decode_body, to_text
-from proxy.compare.document import DuplicateKeyError, NotJsonError, Number, is_risky, parse_json
+from proxy.compare.document import (
+    DuplicateKeyError,
+    NotJsonError,
+    Number,
+    has_duplicate_keys,
+    is_risky,
+    parse_json,
+)
 from proxy.compare.json_text import json_text
 from proxy.compare.redact import Redactor
 from proxy.compare.redact_fields import form, headers
@@ -92,11 +99,15 @@ def _body(raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, tru
 
 
 def json_document(data: bytes, budget: Budget, redactor: Redactor) -> tuple[Any] | None:
-    """The redacted document, wrapped because null is one; None if the body is not JSON within the budget."""
+    """The redacted document, wrapped because null is one; None if the body is not JSON within the budget, or says one
+    name twice, of which a document would keep the last only."""
     try:
-        return (json_value(parse_json(data, budget, guarded=is_risky(data)), redactor),)
+        document = parse_json(data, budget, guarded=is_risky(data))
+        if has_duplicate_keys(data, document, budget):
+            return None
     except (NotJsonError, DuplicateKeyError, Incomparable):
         return None
+    return (json_value(document, redactor),)
 
 
 def json_value(value: Any, redactor: Redactor, secret: Secret = False) -> Any:

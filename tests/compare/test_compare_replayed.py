@@ -442,3 +442,21 @@ def test_equal_digests_of_other_bytes_are_not_made_up() -> None:
     body = picture(9000)
     recorded = recorded_side(said(body, "image/png"), BUDGET, UNDER)
     assert recorded["body"]["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize(("one", "two"), [('{"a":1,"a":2}', '{"a":2}'), ('{"a":2}', '{"a":1,"a":2}')])
+def test_one_name_twice_is_incomparable_as_it_is_live(one: str, two: str) -> None:
+    assert (
+        replayed(said(one), said(two)).result == live(said(one), said(two)) == Result("incomparable", "duplicate-keys")
+    )
+
+
+def test_what_follows_a_masked_secret_in_a_line_or_in_json_in_a_string_is_compared() -> None:
+    inner = '{"pin":1,"password":"x","token":"y","total":{0}}'
+    for wrapped, media in (
+        (json.dumps({"payload": inner}), "application/json"),
+        (inner + "\n", "application/x-ndjson"),
+    ):
+        one, two = (said(wrapped.replace("{0}", n), media) for n in "56")
+        assert live(one, two).verdict == "mismatched"
+        assert places(replayed(one, two).result) == places(live(one, two))

@@ -294,8 +294,12 @@ def unordered(pattern: list[Any], value: Any, path: str) -> list[str]:
 
 
 def written(value: Any) -> str:
-    """A value as text, the same for the same value."""
-    return json.dumps(value, sort_keys=True, default=repr)
+    """A value as text: the same text is only of the same value."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {written(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return repr(value) if isinstance(value, Decimal | Exact) else json.dumps(value)
 
 
 def keyed(key: str, pattern: list[Any], value: Any, path: str) -> list[str]:
