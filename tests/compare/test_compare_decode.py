@@ -139,6 +139,7 @@ def test_a_byte_order_mark_before_text_is_seen(compare: Compare, make_answer: Ma
     assert result.differences[0].legacy != result.differences[0].candidate
 
 
+@shared
 @given(st.text(max_size=30), st.sampled_from(["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]))
 def test_a_byte_order_mark_says_the_charset(text: str, codec: str) -> None:
     body = ("\ufeff" + text).encode(codec)

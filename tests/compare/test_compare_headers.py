@@ -186,6 +186,7 @@ def test_matchers_hold_for_cookies(heads: Heads) -> None:
     ]
 
 
+@shared
 @given(st.binary(max_size=80), st.floats(0, 2e9))
 def test_any_bytes_are_a_cookie(raw: bytes, at: float) -> None:
     cookie = parse_cookie(raw, at)

@@ -251,6 +251,7 @@ def test_one_change_of_a_document_is_found(documents: Callable[..., Result], tre
         assert result.verdict == "mismatched"
 
 
+@shared
 @given(st.binary(max_size=60) | st.text(st.sampled_from("<>/!?-ab =\"'&;#x1[]C\n"), max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     meter = Meter(Budget(), lambda: 0.0)
