@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from proxy.cli.client import Client, admin_option, segment
+from proxy.compare.wording import until as until_shown
 from proxy.telemetry.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,10 +109,10 @@ def _say(admin: str, fingerprint: str, action: str, body: dict[str, str], *, as_
 
 
 def state_of(found: dict[str, Any]) -> str:
-    """Where a difference stands, in words: ``accepted until 2026-12-31T00:00:00.000Z``, ``new (noise)``."""
+    """Where a difference stands, in words: ``accepted until 2026-12-31``, ``new (noise)``."""
     words = str(found["state"])
     if words == "accepted" and found["until"]:
-        words += f" until {found['until']}"
+        words += f" until {until_shown(found['until'])}"
     if found["expired"]:
-        words += f" again (was accepted until {found['until']})"
+        words += f" again (was accepted until {until_shown(found['until'])})"
     return f"{words} (noise)" if found["noisy"] else words

@@ -12,6 +12,7 @@ import click
 from proxy.cli.client import Client, admin_option, segment
 from proxy.cli.request_text import Form, as_text
 from proxy.cli.tables import ago, share, show
+from proxy.compare.wording import until
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "last seen", "legacy", "candidate")
@@ -84,7 +85,7 @@ def _row(found: dict[str, Any]) -> list[str]:
 
 def _state(found: dict[str, Any]) -> str:
     if found["state"] == "accepted" and found["until"]:
-        return f"accepted until {found['until'][:10]}"
+        return f"accepted until {until(found['until'])}"
     return f"{found['state']}, noise" if found["noisy"] else str(found["state"])
 
 
@@ -106,9 +107,9 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
     if pair.get("more_differences"):
         _line(f"and {pair['more_differences']} more")
     for said in pair.get("history", []):
-        until = f" until {said['until']}" if said["until"] else ""
+        end = f" until {until(said['until'])}" if said["until"] else ""
         words = ": ".join(word for word in (said["who"], said["text"]) if word)
-        _line(f"{said['at']} {said['actor']} {said['action']}{until}{': ' if words else ''}{words}")
+        _line(f"{said['at']} {said['actor']} {said['action']}{end}{': ' if words else ''}{words}")
     click.echo()
     width = _width()
     _columns(" ", "legacy", "candidate", width)

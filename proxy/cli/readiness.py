@@ -52,16 +52,24 @@ def _print(found: dict[str, Any]) -> None:
         click.echo()
         _line(f"Open: {', '.join(found['open'][:10])}{', …' if len(found['open']) > 10 else ''}.")
     click.echo()
-    since = datetime.fromtimestamp(found["since"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    first, window = found["first"], duration(found["window"])
+    if first is None:
+        since = f"Evidence: no pair since {_minute(found['since'])}"
+    else:
+        since = f"Evidence since {_minute(first)}, the first pair"
     counted = ", ".join(f"{found[name]:,} {name}" for name in ("equal", "expected", "mismatched", "incomparable"))
     bound = f"; at most {percent(found['bound'], up=True)} of all may differ" if found["bound"] is not None else ""
-    _line(f"Evidence since {since} (at most {duration(found['window'])}): {counted}{bound}.")
+    _line(f"{since} (at most {window} count): {counted}{bound}.")
     if found["more"]:
         _line(f"{found['more']:,} more comparisons are needed, if none of them differs.")
     if found["bias"]:
         click.echo("\nWhat this does not see:")
     for bias in found["bias"]:
         _line(f"- {bias['sentence']}")
+
+
+def _minute(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _line(text: str) -> None:

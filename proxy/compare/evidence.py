@@ -24,6 +24,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sample: float = 1.0
     """Share of the eligible requests that are shadowed: ``shadow.sample``."""
     since: float = 0.0
+    first: float | None = None
+    """Seconds since the epoch: no pair that counts is older; None if there is none."""
     restarted: str = ""
     """Why evidence from before ``since`` does not count, in words; empty if nothing was cut off."""
     lost: str = ""

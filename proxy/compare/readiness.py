@@ -69,6 +69,8 @@ class Readiness(msgspec.Struct, frozen=True):
     """Seconds since the epoch: older evidence does not count."""
     window: float
     """Seconds; how far back evidence may count."""
+    first: float | None = None
+    """Seconds since the epoch: the time of the first pair that counts, exact to its bucket; None without a pair."""
 
 
 def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
@@ -108,6 +110,7 @@ def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
         bound=upper(evidence.mismatched, evidence.compared, wanted.confidence) if evidence.compared else None,
         since=evidence.since,
         window=wanted.window,
+        first=evidence.first,
     )
 
 

@@ -5,6 +5,7 @@ Law: a little is never shown as nothing, and almost all never as all; a bound is
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Context
 
 from proxy.messages import DURATION_BUCKETS_SECONDS
@@ -48,3 +49,16 @@ def seconds(value: float) -> str:
     if value >= DURATION_BUCKETS_SECONDS[-1]:
         return f"≥ {DURATION_BUCKETS_SECONDS[-1]:g} s"
     return f"{value:.2g} s" if abs(value) >= 1 else f"{value * 1000:.3g} ms"
+
+
+def until(text: str) -> str:
+    """When something ends, ISO 8601: a day that ends with it is named itself, ``2027-01-01T00:00:00.000Z`` is
+    ``2026-12-31``; else ``2026-12-31 18:00 UTC``. What is no time is left as it is."""
+    try:
+        end = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    end = end.astimezone(UTC) if end.tzinfo else end.replace(tzinfo=UTC)
+    if end.timestamp() % 86_400:
+        return end.strftime("%Y-%m-%d %H:%M UTC" if not end.second else "%Y-%m-%d %H:%M:%S UTC")
+    return (end - timedelta(days=1)).strftime("%Y-%m-%d")

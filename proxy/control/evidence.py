@@ -44,6 +44,8 @@ class Known(NamedTuple):
     """Seconds since the epoch: since when evidence counts."""
     restarted: str
     """Why not from earlier on, in words; empty if it is the window."""
+    first: float | None
+    """The time of the first pair that counts, in seconds since the epoch; None without one."""
     counts: PairCounts
     differences: list[Standpoint]
     tally: Tally
@@ -129,6 +131,7 @@ class _Store:
         return Known(
             since,
             restart.why if restart is not None else "",
+            self._ledger.evidence.first(route.id, since),
             self._ledger.evidence.counts(route.id, since),
             self._differences.get(route.id, []),
             since_tally(self.tally(route.id, since), self._ledger.counters.before(since, route.id)),
@@ -194,6 +197,7 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         kill_switch=route.kill_switch,
         sample=route.shadow.sample,
         since=known.since,
+        first=known.first,
         restarted=known.restarted,
         equal=known.counts.equal,
         expected=known.counts.compared() - known.counts.equal - mismatched,

@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from proxy import __version__
 from proxy.compare.evidence import counts
-from proxy.compare.wording import number, percent, plural, seconds, share
+from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
 from proxy.control.report import Report, RouteReport
-from proxy.control.report_text import STATES, VERDICTS, criteria, signed, stage, stamp
+from proxy.control.report_text import STATES, VERDICTS, begun, criteria, signed, stage, stamp
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -81,13 +81,14 @@ def _environment() -> Environment:
         "signed": signed,
         "stamp": stamp,
         "minute": lambda text: visible(text, 40)[:16].replace("T", " "),
+        "until": until,
         "counts": counts,
         "code": _code,
         "figure": lambda value: f"{value:,}",
     }
     environment.globals |= {
         "charts": charts, "number": number, "plural": plural, "stage": stage, "trends": _trends, "KINDS": KINDS,
-        "STATES": STATES, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
+        "STATES": STATES, "begun": begun, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
     }  # fmt: skip
     return environment
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
-from proxy.compare.wording import number, percent, seconds, share
+from proxy.compare.wording import number, percent, seconds, share, until
 from proxy.control.findings import Finding
 from proxy.control.report import Report, RouteReport, Shown
 from proxy.control.report_samples import Answered
@@ -43,6 +43,11 @@ def markdown(report: Report) -> str:
 def stamp(at: float) -> str:
     """Seconds since the epoch -> ``2026-01-02 03:04 UTC``."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def begun(found: Readiness) -> float:
+    """Since when there is evidence, in seconds since the epoch: its first pair; without one, since when it may count."""
+    return found.since if found.first is None else found.first
 
 
 def table(head: Row, rows: list[Row], right_from: int) -> list[str]:
@@ -138,7 +143,7 @@ def _traffic(route: RouteReport) -> list[str]:
         return [*lines, "- Compared: nothing"]
     parts = f"{found.equal:,} equal, {found.expected:,} expected to differ, {found.mismatched:,} mismatched"
     bound = f"; at most {percent(found.bound, up=True)} of all may differ" if found.bound is not None else ""
-    lines.append(f"- Compared since {stamp(found.since)}: {number(found.compared, 'pair')}: {parts}{bound}")
+    lines.append(f"- Compared since {stamp(begun(found))}: {number(found.compared, 'pair')}: {parts}{bound}")
     if found.incomparable:
         lines.append(f"- Not comparable: {found.incomparable:,} ({counts(route.incomparable)})")
     if route.dropped:
@@ -229,7 +234,7 @@ def _accepted(shown: list[Shown]) -> list[str]:
     rows = [
         [
             f"`{f.fingerprint}`", _where(f), plain_cell(f.actor, 40), plain_cell(f.reason, 200),
-            f.until[:10] or "for good", f"{f.count:,}",
+            until(f.until) if f.until else "for good", f"{f.count:,}",
         ]
         for f in (each.finding for each in shown)
     ]  # fmt: skip

@@ -174,6 +174,13 @@ class EvidenceLog:
         )
         return _pair_counts(rows)
 
+    def first(self, route: str, since: float) -> float | None:
+        """When the bucket of the first of these pairs began, in seconds since the epoch; None without a pair."""
+        row = self._db.execute(
+            "SELECT min(start) FROM evidence WHERE route = ? AND start >= ?", (route, since)
+        ).fetchone()
+        return None if row[0] is None else float(row[0])
+
     def hours(self, route: str, since: float) -> dict[int, PairCounts]:
         """The same by the hour: its start in seconds since the epoch -> pairs."""
         rows = self._db.execute(

@@ -7,10 +7,10 @@ import re
 
 import msgspec
 import pytest
-from reports import DIFFERING, NOTHING, facts, finding, good, pair, report, settings, tally
+from reports import AT, DIFFERING, NOTHING, facts, finding, good, pair, report, settings, tally
 
 from proxy.compare.evidence import Evidence
-from proxy.compare.wording import percent, seconds, share
+from proxy.compare.wording import percent, seconds, share, until
 from proxy.config.model import Route
 from proxy.control.report import Facts, RouteReport
 from proxy.control.report_figures import Hour
@@ -162,6 +162,12 @@ def test_markdown_lists_the_criteria_of_ready_routes_too() -> None:
     assert {"`mismatch_below`", "`judged`", "`error_delta_below`", "`p99_ratio_below`"} < set(rows)
 
 
+def test_evidence_is_dated_by_its_first_pair() -> None:
+    text = markdown(report(facts(good(since=AT - 86_400, first=AT - 600))))
+    assert "- Compared since 2023-11-14 22:03 UTC: 4,000 pairs" in text
+    assert "2023-11-13" not in text
+
+
 def test_markdown_lists_criteria_that_are_not_met_first() -> None:
     text = markdown(report(facts(DIFFERING, [finding()])))
     part = text.partition("### What was asked for\n\n")[2].partition("\n\n")[0].splitlines()
@@ -176,7 +182,7 @@ def test_markdown_tells_who_accepted_what_and_until_when() -> None:
     text = markdown(report(facts(good(), [fine])))
     row = next(line for line in text.splitlines() if "OPS-7" in line)
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
-        "`0123456789ab`", "type `$.total`", "ann", "agreed in OPS-7", "2030-01-01", "51",
+        "`0123456789ab`", "type `$.total`", "ann", "agreed in OPS-7", "2029-12-31", "51",
     ]  # fmt: skip
     assert "### Differences" not in text
 
@@ -268,3 +274,17 @@ def test_a_bound_is_rounded_to_the_worse_side(value: float, near: str, above: st
 @pytest.mark.parametrize(("value", "shown"), [(0.0125, "12.5 ms"), (1.5, "1.5 s"), (10.0, "≥ 10 s"), (-1.5, "-1.5 s")])
 def test_seconds(value: float, shown: str) -> None:
     assert seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        ("2027-01-01T00:00:00.000Z", "2026-12-31"),
+        ("2027-01-01T00:30:00.000Z", "2027-01-01 00:30 UTC"),
+        ("2027-01-01T00:00:30.000Z", "2027-01-01 00:00:30 UTC"),
+        ("2026-12-31T18:00:00+01:00", "2026-12-31 17:00 UTC"),
+        ("some day", "some day"),
+    ],
+)
+def test_an_end_is_shown_as_it_was_typed(end: str, shown: str) -> None:
+    assert until(end) == shown

@@ -50,6 +50,13 @@ def test_only_buckets_that_begin_at_or_after_since_count(log: EvidenceLog) -> No
     assert [log.counts("r", AT + late).equal for late in (0, 0.1, 4.9, 5, 5.1)] == [11, 10, 10, 10, 0]
 
 
+def test_the_first_pair_is_that_of_the_route_within_the_time(log: EvidenceLog) -> None:
+    log.add(AT, {("r", EQUAL): 1})
+    log.add(AT + 100, {("r", INCOMPARABLE): 1, ("other", EQUAL): 1})
+    assert [log.first("r", since) for since in (0, AT, AT + 0.1, AT + 100.1)] == [AT, AT, AT + 100, None]
+    assert log.first("nobody", 0) is None
+
+
 def test_old_buckets_become_hours_and_nothing_gets_younger(log: EvidenceLog) -> None:
     hour = AT // 3600 * 3600
     for second in range(0, 3600, 10):
