@@ -8,6 +8,7 @@ build's; it is counted apart.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
 import ssl
@@ -130,7 +131,7 @@ class Replay:
             async with (
                 aiohttp.ClientSession(
                     timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-                    connector=aiohttp.TCPConnector(limit=AT_ONCE),
+                    connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=ssl.create_default_context()),
                     auto_decompress=False,
                     cookie_jar=aiohttp.DummyCookieJar(),
                     max_line_size=MAX_HEAD_BYTES,
@@ -200,7 +201,11 @@ class Replay:
         sent = [(name, value) for name, value in fields if not MASK.search(value)]
         lost = {name.lower() for name, value in request["headers"] if MASK.search(value) or "\ufffd" in value}
         self._withheld.update(lost - replaced)
-        return [*sent, *self._given, ("X-Banyan-Shadow", "1")]
+        spelled: dict[str, str] = {}  # a name in two spellings would be two names to the client, of which one is sent
+        return [
+            (spelled.setdefault(name.lower(), name), value)
+            for name, value in [*sent, *self._given, ("X-Banyan-Shadow", "1")]
+        ]
 
     def _judge(self, recorded: dict[str, Any], fresh: Answer) -> None:
         method = recorded["request"]["method"]
@@ -273,7 +278,8 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
         return f"its certificate is not trusted: {visible(reason, 200)}; SSL_CERT_FILE names authorities"
     if isinstance(error.os_error, ssl.SSLError):
         return visible(f"TLS: {error.os_error.reason or error.os_error}", 200)
-    return visible(error.os_error.strerror or str(error.os_error), 200)
+    number = error.os_error.errno or 0
+    return visible(os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error), 200)
 
 
 def _seconds(at: str) -> float:
