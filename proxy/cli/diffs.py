@@ -32,7 +32,8 @@ _NONE = {
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, or the pair as one object.")
 @admin_option
 def diffs(words: tuple[str, ...], form: Form | None, state: str | None, as_json: bool, admin: str) -> None:
-    """List the differences between legacy and candidate, of ROUTE or of all: open ones first, the worst of them first.
+    """List the differences between legacy and candidate, of ROUTE or of all: open ones first, the worst of them first;
+    fixed ones only with --state (but always with --json).
 
     "show ID" prints one recorded pair side by side; ID is a fingerprint (its newest pair) or the id of a pair. A share
     is of all compared pairs of the route. Noise is where legacy differs from itself about as often. Secrets are masked
@@ -62,10 +63,23 @@ def diffs(words: tuple[str, ...], form: Form | None, state: str | None, as_json:
     found = Client(admin).get("/api/diffs", route=words[0] if words else None, state=state)["diffs"]
     if as_json:
         click.echo(json.dumps(found, indent=2))
-    elif not found:
-        click.echo(_NONE.get(state or "all", f"No difference is {state}."))
     else:
-        show(_COLUMNS, [_row(each) for each in found], ("count", "share"))
+        _list(found, state)
+
+
+def _list(found: list[dict[str, Any]], state: str | None) -> None:
+    """Print the differences; fixed ones only for who asks for them, others are to be looked at."""
+    listed = found if state is not None else [each for each in found if each["state"] != "fixed"]
+    gone = len(found) - len(listed)
+    if listed:
+        show(_COLUMNS, [_row(each) for each in listed], ("count", "share"))
+    elif gone:
+        click.echo("No differences but fixed ones.")
+    else:
+        click.echo(_NONE.get(state or "all", f"No difference is {state}."))
+    if gone:
+        what = "1 fixed one is" if gone == 1 else f"{gone:,} fixed ones are"
+        click.echo(f"{what} not shown: --state all")
 
 
 def _row(found: dict[str, Any]) -> list[str]:

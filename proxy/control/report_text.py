@@ -46,7 +46,7 @@ def stamp(at: float) -> str:
 
 
 def begun(found: Readiness) -> float:
-    """Since when there is evidence, in seconds since the epoch: its first pair; without one, since when it may count."""
+    """Since when there is evidence, in seconds since the epoch: its first pair; without one, when it may begin."""
     return found.since if found.first is None else found.first
 
 

@@ -227,6 +227,10 @@ def test_what_was_fixed_and_comes_back_has_regressed_and_the_metrics_know(runnin
 
     eventually(lambda: open_ones() == 1)
     assert said(running, "fixed", key, "--reason", "deployed 1.2")["state"] == "fixed"
+    listed = banyan(running, "diffs").stdout
+    assert listed == "No differences but fixed ones.\n1 fixed one is not shown: --state all\n"
+    assert key in banyan(running, "diffs", "--state", "all").stdout
+    assert [each["fingerprint"] for each in said_list(running)] == [key]
     eventually(lambda: open_ones() == 0)
     assert said_list(running, "--state", "open") == []
     ask(running.url + "/orders/1")
