@@ -213,7 +213,12 @@ def written_compare(compare: Compare) -> dict[str, object]:
 def _written_matcher(matcher: object) -> object:
     if not isinstance(matcher, dict):
         return matcher
-    return {key: f"{value:.3f}s" if key == "timestamp" else value for key, value in matcher.items()}
+    return {key: _written_duration(value) if key == "timestamp" else value for key, value in matcher.items()}
+
+
+def _written_duration(seconds: float) -> str:
+    unit, size = ("d", 86400.0) if seconds >= 86400.0 else ("s", 1.0)
+    return f"{seconds / size:.9f}{unit}"
 
 
 def effective_ready_when(levels: Iterable[ReadyWhen]) -> ReadyWhen:
