@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 _IDENTITIES = ("id", "_id", "@id", "uuid", "guid", "key")
 """Members that identify an item where nobody says so: only if each item of a stretch has one of its own."""
 
+_NAMES = ("id", "_id", "@id", "uuid", "key", "sku", "code", "name", "slug", "title", "number")
+"""Members by which people know an item, the surest first; only to show which items stand in another order."""
+_ITEMS = 4
+"""Items of a list that are shown."""
+_SHOWN = 60
+"""Characters of one of them: with all of them a line can still be read."""
+
 
 def compare_lists(walk: Walk, a: list[Any], b: list[Any], state: State, path: str, *, secret: Secret) -> None:
     """Report how two lists differ. Raises Incomparable ("budget")."""
@@ -49,7 +56,7 @@ class _Ordered(Pairing):
             if not self._by_identity(xs, ys):
                 self._aligned(xs, ys, align([x.sketch for x in xs], [y.sketch for y in ys]))
         if self.moved:
-            self.walk.report("order", self.path, lambda: self._shown(a), lambda: self._shown(b))
+            self.walk.report("order", self.path, lambda: self._shown(a, b), lambda: self._shown(b, a))
 
     def _by_position(self, a: list[Any], b: list[Any]) -> None:
         for i, (x, y) in enumerate(zip(a, b, strict=False)):
@@ -165,9 +172,41 @@ class _Ordered(Pairing):
         for x, y in zip(xs, ys, strict=True):
             self.compare(x.value, y.value)
 
-    def _shown(self, items: list[Any]) -> str:
-        shown = ", ".join(self.walk.show(item, secret=self.secret) for item in items[:4])
-        return f"[{shown}{', …' if len(items) > 4 else ''}]"[:240]
+    def _shown(self, items: list[Any], others: list[Any]) -> str:
+        """Some of the items, from the first place on where the two lists differ, by what tells them apart."""
+        told, name = self._told(items, others)
+        start = next((i for i, (x, y) in enumerate(zip(*told, strict=False)) if _apart(x, y)), 0)
+        shown = ["…"] if start else []
+        for item, value in list(zip(items, told[0], strict=True))[start : start + _ITEMS]:
+            hidden = self.walk.redactor.below(name, self.secret, item) if name else self.secret
+            shown.append(_cut(self.walk.show(value, secret=hidden)))
+        if len(items) > start + _ITEMS:
+            shown.append("…")
+        return f"[{', '.join(shown)}]"
+
+    def _told(self, items: list[Any], others: list[Any]) -> tuple[tuple[list[Any], list[Any]], str]:
+        """What tells the items of both lists apart, and the name it stands under; the items themselves without one."""
+        if all(type(item) is dict for item in items) and all(type(item) is dict for item in others):
+            for name in _NAMES:
+                mine, yours = _named(items, name), _named(others, name)
+                if mine is not None and yours is not None and mine != yours and not self.item.member(name).ignore:
+                    return (mine, yours), name
+        return (items, others), ""
+
+
+def _named(items: list[dict[str, Any]], name: str) -> list[Any] | None:
+    """What the items say under ``name``; None unless each says something there, and no object or list."""
+    values = [item.get(name) for item in items]
+    return None if any(value is None or type(value) in (dict, list, bool) for value in values) else values
+
+
+def _apart(x: Any, y: Any) -> bool:
+    """Whether two scalars differ; of objects and lists nothing is shown that would tell them apart."""
+    return type(x) not in (dict, list) and (type(x) is not type(y) or bool(x != y))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _identities(items: list[Item], name: str) -> dict[bytes, int] | None:

@@ -381,3 +381,43 @@ def test_any_single_mutation_is_named_with_its_path(document: dict[str, Any], da
     ignored = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     if what == "another type":
         assert found(document, mutated, ignore=[ignored]) == {}
+
+
+# -- what is shown of lists in another order --------------------------------------------------------------------------
+
+
+def moved(a: list[Any], b: list[Any], **rules: Any) -> tuple[str, str]:
+    return walk({"kits": a}, {"kits": b}, compile_rules(Compare(**rules))).found["order", "$.kits"][:2]
+
+
+def test_items_in_another_order_are_shown_by_what_identifies_them_from_where_they_differ() -> None:
+    kits = [{"sku": f"KIT-{n}", "price": n, "kind": "kit"} for n in range(1, 9)]
+    other = [*kits[:2], kits[3], kits[2], *kits[4:]]
+    assert moved(kits, other) == (
+        '[…, "KIT-3", "KIT-4", "KIT-5", "KIT-6", …]', '[…, "KIT-4", "KIT-3", "KIT-5", "KIT-6", …]',
+    )  # fmt: skip
+
+
+def test_a_name_that_tells_nothing_apart_or_is_ignored_does_not_identify() -> None:
+    kits = [{"id": n, "key": "kit", "code": f"K{n}"} for n in (1, 2)]
+    assert moved(kits, kits[::-1]) == ("[1, 2]", "[2, 1]")
+    assert moved(kits, kits[::-1], ignore=["$.kits[*].id"]) == ('["K1", "K2"]', '["K2", "K1"]')
+
+
+def test_scalars_in_another_order_are_shown_from_where_they_differ() -> None:
+    assert moved([*range(20), 98, 99], [*range(20), 99, 98]) == ("[…, 98, 99]", "[…, 99, 98]")
+    long = [letter * 500 for letter in "abcdefgh"]
+    assert all(len(side) < 260 for side in moved(long, long[::-1]))
+
+
+def test_items_that_nothing_identifies_are_shown_by_their_size() -> None:
+    assert moved([{"v": 1}, {"w": 2}], [{"w": 2}, {"v": 1}])[0] == "[object with 1 members, object with 1 members]"
+
+
+def test_what_identifies_items_is_masked_where_it_is_secret() -> None:
+    tokens = [{"name": f"ghp_{letter * 36}"} for letter in "ab"]
+    assert "ghp_" not in "".join(moved(tokens, tokens[::-1]))
+    inside = [{"id": "hunter-one"}, {"id": "hunter-two"}]
+    made = walk({"password": inside}, {"password": inside[::-1]})
+    assert {kind for kind, _ in made.found} == {"order"}
+    assert "hunter" not in str(made.found)
