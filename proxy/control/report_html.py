@@ -21,7 +21,7 @@ from proxy.compare.evidence import counts
 from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
 from proxy.control.report import Report, RouteReport
-from proxy.control.report_text import STATES, VERDICTS, begun, criteria, signed, stage, stamp
+from proxy.control.report_text import STATES, VERDICTS, begun, criteria, signed, stage, stamp, told_at
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -87,8 +87,8 @@ def _environment() -> Environment:
         "figure": lambda value: f"{value:,}",
     }
     environment.globals |= {
-        "charts": charts, "number": number, "plural": plural, "stage": stage, "trends": _trends, "KINDS": KINDS,
-        "STATES": STATES, "begun": begun, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
+        "charts": charts, "number": number, "plural": plural, "stage": stage, "told_at": told_at,
+        "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
     }  # fmt: skip
     return environment
 

@@ -183,18 +183,32 @@ def _differences(shown: list[Shown], route: str) -> list[str]:
 
 def _pairs(shown: list[Shown]) -> list[str]:
     lines: list[str] = []
-    seen: set[str] = set()
-    for each in shown:
+    told = told_at(shown)
+    first = [each for each in shown if told.get(each.finding.fingerprint) == each.finding.fingerprint]
+    for each in first[:TOP_PAIRS]:
         pair = each.pair
-        if pair is None or pair.id in seen or len(seen) >= TOP_PAIRS:
+        if pair is None:
             continue
-        seen.add(pair.id)
+        names = ", ".join(f"`{name}`" for name, at in told.items() if at == each.finding.fingerprint)
         asked = code_span(f"{pair.method} {pair.target}", 200)
         legacy, candidate = _answer(pair.legacy), _answer(pair.candidate)
-        lines += [f"`{each.finding.fingerprint}`: {asked}: legacy {legacy}; candidate {candidate}", ""]
+        lines += [f"{names}: {asked}: legacy {legacy}; candidate {candidate}", ""]
         if pair.rows:
             lines += [*_fenced(pair.rows), ""]
     return lines[:-1]
+
+
+def told_at(shown: list[Shown]) -> dict[str, str]:
+    """Fingerprint -> the first one whose recorded pair reads the same: a pair that shows several differences, or the
+    same request with the same answers once more, is printed there only. Who has no pair is left out."""
+    first: dict[object, str] = {}
+    found = {}
+    for each in shown:
+        if (pair := each.pair) is not None:
+            sides = [(side.status, side.failure) for side in (pair.legacy, pair.candidate)]
+            reads = (pair.method, pair.target, *sides, *map(tuple, pair.rows)) if pair.rows else pair.id
+            found[each.finding.fingerprint] = first.setdefault(reads, each.finding.fingerprint)
+    return found
 
 
 def _answer(side: Answered) -> str:
@@ -246,12 +260,13 @@ def _fixed(shown: list[Shown]) -> list[str]:
         [
             f"`{f.fingerprint}`",
             _where(f),
-            plain_cell(f.actor, 40) or "not seen any more",
+            plain_cell(f.actor, 40) or "Banyan",
+            plain_cell(f.reason, 200) if f.actor else "not seen any more",
             f.last_seen[:16].replace("T", " "),
         ]
         for f in (each.finding for each in shown)
     ]
-    return table(["difference", "where", "who says so", "last seen, UTC"], rows, 4) if rows else []
+    return table(["difference", "where", "who says so", "why", "last seen, UTC"], rows, 5) if rows else []
 
 
 # -- the rest -------------------------------------------------------------------------------------------------------

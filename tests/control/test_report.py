@@ -162,6 +162,25 @@ def test_markdown_lists_the_criteria_of_ready_routes_too() -> None:
     assert {"`mismatch_below`", "`judged`", "`error_delta_below`", "`p99_ratio_below`"} < set(rows)
 
 
+def test_a_pair_that_shows_several_differences_is_printed_once() -> None:
+    names = ["a" * 12, "b" * 12, "c" * 12]
+    again = pair(identity="8")
+    shown = [finding(f"$.{name[0]}", fingerprint=name) for name in names]
+    other = pair('"vat": 1', '"vat": 2', "9")
+    text = markdown(report(facts(DIFFERING, shown, pairs=dict(zip(names, [pair(), again, other], strict=True)))))
+    assert text.count('+ "total": "19.90"') == 1
+    assert f"`{names[0]}`, `{names[1]}`: `GET /orders?id=1`" in text
+    assert f"\n`{names[2]}`: `GET /orders?id=1`" in text
+
+
+def test_markdown_tells_who_fixed_what_and_why() -> None:
+    said = finding(state="fixed", actor="ann", reason="deployed 1.2")
+    found = finding(fingerprint="ab0123456789", state="fixed", actor="", reason="")
+    text = markdown(report(facts(good(), [said, found])))
+    assert re.search(r"\| ann +\| deployed 1\.2 +\| 2023-11-14 22:10 \|", text)
+    assert re.search(r"\| Banyan +\| not seen any more +\|", text)
+
+
 def test_evidence_is_dated_by_its_first_pair() -> None:
     text = markdown(report(facts(good(since=AT - 86_400, first=AT - 600))))
     assert "- Compared since 2023-11-14 22:03 UTC: 4,000 pairs" in text

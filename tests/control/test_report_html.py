@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from reports import DIFFERING, FINGERPRINT, facts, finding, report, whole
+from reports import DIFFERING, FINGERPRINT, facts, finding, pair, report, whole
 
 from proxy.compare.result import WEIGHTS
 from proxy.config.comparing import Compare
@@ -121,6 +121,14 @@ def test_each_difference_can_be_opened_and_names_both_values() -> None:
     assert made.count("<details") == 1
     assert Reader(made).text.count("$.total") == 2  # the difference, and the rule for its tolerance
     assert FINGERPRINT in made
+
+
+def test_a_pair_that_shows_several_differences_is_printed_once() -> None:
+    shown = [finding("$.a"), finding("$.b", fingerprint="ab0000000001")]
+    made = page(report(facts(DIFFERING, shown, pairs={each.fingerprint: pair() for each in shown})))
+    assert made.count('aria-label="The answers of both sides"') == 1
+    assert f'stands at <a href="#d-{FINGERPRINT}">' in made
+    assert made.count(f'id="d-{FINGERPRINT}"') == 1
 
 
 def test_every_kind_is_explained() -> None:
