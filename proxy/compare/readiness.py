@@ -14,7 +14,7 @@ import msgspec
 from proxy.compare.binomial import lower, needed, upper
 from proxy.compare.evidence import Bias, Evidence, biases, counts
 from proxy.compare.histograms import INFINITE, Quantile, quantile
-from proxy.compare.wording import number, percent, plural, seconds
+from proxy.compare.wording import number, percent, plural, seconds, times
 from proxy.config.comparing import ReadyWhen
 from proxy.messages import DURATION_BUCKETS_SECONDS, Histogram
 
@@ -29,6 +29,8 @@ MAX_UNJUDGED = 0.1
 is not lost by chance."""
 NOTICEABLE_SECONDS = 0.01
 """A p99 that is worse by less than this is no violation, whatever the ratio: 1 ms against 3 ms harms nobody."""
+MOST = 0.5
+"""When more than this share of the pairs is equal only by the rules of ``compare``, the verdict says so itself."""
 MAX_OPEN = 100
 GAUGE: dict[Word, int] = {"ready": 1, "not-ready": 0, "inconclusive": -1}
 """The verdict as ``banyan_route_ready`` tells it."""
@@ -116,7 +118,9 @@ def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
 
 def _summary(evidence: Evidence, verdict: Word, reasons: list[str]) -> str:
     if verdict == "ready":
-        return f"Ready: every criterion is met by {number(evidence.compared, 'comparison')}."
+        by_rules = min(1.0, evidence.by_rules / max(1, evidence.compared))
+        but = f", {percent(by_rules)} of them equal only by the rules" if by_rules > MOST else ""
+        return f"Ready: every criterion is met by {number(evidence.compared, 'comparison')}{but}."
     also = f" And {number(len(reasons) - 1, 'more reason')}." if len(reasons) > 1 else ""
     word = "Not ready" if verdict == "not-ready" else "Inconclusive"
     return f"{word}: {reasons[0][0].lower()}{reasons[0][1:]}{also}"
@@ -255,7 +259,7 @@ def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
         what = f"A p99 needs {enough} answers of each side; of one there {plural(fewest, 'is', 'are')} {fewest:,}."
         return Criterion(name, "unknown", what, None, limit, enough - fewest)
     ratio = candidate.value / legacy.value
-    times = f"The candidate's p99 is {seconds(candidate.value)}, legacy's {seconds(legacy.value)} (read from buckets)"
+    p99 = f"The candidate's p99 is {seconds(candidate.value)}, legacy's {seconds(legacy.value)} (read from buckets)"
     if INFINITE in (legacy.high, candidate.high):
         # Beyond the last bound all that is known of a side is that it takes longer than that.
         state: State = "unknown"
@@ -263,15 +267,15 @@ def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
             state = "met"
         elif legacy.high < candidate.high and ratio > limit:
             state = "not-met"
-        return Criterion(name, state, f"{times}; longer times are not told apart.", None, limit)
+        return Criterion(name, state, f"{p99}; longer times are not told apart.", None, limit)
     if ratio <= limit:
-        return Criterion(name, "met", f"{times}: {ratio:.2g} times as long; {limit:g} times may be.", ratio, limit)
+        return Criterion(name, "met", f"{p99}: {times(ratio)} as long; {limit:g} times may be.", ratio, limit)
     if candidate.value - legacy.value < NOTICEABLE_SECONDS:
-        return Criterion(name, "met", f"{times}: less than {seconds(NOTICEABLE_SECONDS)} apart.", ratio, limit)
+        return Criterion(name, "met", f"{p99}: less than {seconds(NOTICEABLE_SECONDS)} apart.", ratio, limit)
     if candidate.high == legacy.high:
         between = f"between {seconds(legacy.low)} and {seconds(legacy.high)} they are not told apart"
-        return Criterion(name, "unknown", f"{times}: {between}.", None, limit)
-    return Criterion(name, "not-met", f"{times}: {ratio:.2g} times as long; {limit:g} times may be.", ratio, limit)
+        return Criterion(name, "unknown", f"{p99}: {between}.", None, limit)
+    return Criterion(name, "not-met", f"{p99}: {times(ratio)} as long; {limit:g} times may be.", ratio, limit)
 
 
 def _p99(histogram: Histogram) -> Quantile | None:

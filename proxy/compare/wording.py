@@ -39,6 +39,11 @@ def number(count: int, what: str) -> str:
     return f"{count:,} {what}{plural(count, '', 's')}"
 
 
+def times(ratio: float) -> str:
+    """1099.2 -> ``1,100 times``: two digits that count, and never an exponent."""
+    return f"{Context(prec=2).create_decimal(ratio).normalize():,f} times"
+
+
 def plural(count: int, one: str, many: str) -> str:
     """The word that goes with so many."""
     return one if count == 1 else many
