@@ -88,7 +88,8 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "charts": charts, "number": number, "plural": plural, "stage": stage, "told_at": told_at,
-        "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria, "VERDICTS": VERDICTS, "version": __version__,
+        "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria,
+        "VERDICTS": VERDICTS, "version": __version__,
     }  # fmt: skip
     return environment
 
