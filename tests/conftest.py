@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 from faults import Background
+from hypothesis import settings
 from running import Banyan, Setup
+
+# How long an example may take is no business of a test: machines are shared, and now and then slow.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

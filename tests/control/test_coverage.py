@@ -130,5 +130,11 @@ def test_of_unequal_pairs_the_same_share_is_looked_at_as_of_equal_ones() -> None
 )
 def test_a_request_whose_body_is_not_known_is_partial(made: Pair, partial: bool) -> None:
     body = {"text": made.body.decode(), "cut": False}
-    record = {"request_id": "", "request": {"target": "/a", "body": body}, "legacy": {}, "cohorts": []}
+    record = {
+        "request_id": "",
+        "request": {"target": "/a", "body": body},
+        "legacy": {},
+        "cohorts": [],
+        "redaction_key": "",
+    }
     assert recorded_request(made, record)["partial"] is partial

@@ -24,7 +24,7 @@ def broken(setup: Setup) -> Banyan:
     """A Banyan whose candidate answers 503, so that its breaker is open."""
     setup.write(stage="live", more="access_log: {file: access.log}\n")
     text = setup.file.read_text()
-    old = f'  orders: {{endpoints: ["{setup.candidate.url}"]}}\n'
+    old = next(line for line in text.splitlines(keepends=True) if line.startswith("  orders: "))
     assert old in text
     setup.file.write_text(text.replace(old, BREAKER.format(candidate=setup.candidate.url)))
     banyan = setup.start()
