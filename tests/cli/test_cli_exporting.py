@@ -399,3 +399,10 @@ def test_names_of_cases_are_safe_to_show() -> None:
     name = made["cases"][0]["name"]
     assert len(name) <= 100
     assert name.isprintable()
+
+
+def test_messages_show_values_as_they_were_written() -> None:
+    assert found(said('{"total": 19.90}'), said('{"total": "19.90"}')) == ['$.total: expected 19.9, got "19.90"']
+    assert found(said({"a": 1}), said({"a": [{"é\x1b": None}]})) == ['$.a: expected 1, got [{"é\\u001b": null}]']
+    (long,) = found(said({"a": 1}), said({"a": "x" * 1000}))
+    assert len(long) < 200

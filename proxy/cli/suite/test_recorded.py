@@ -20,7 +20,7 @@ import http.client
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
@@ -293,13 +293,14 @@ def unordered(pattern: list[Any], value: Any, path: str) -> list[str]:
     return found + [f"{path}: not expected: {shown(item)}" for at, item in enumerate(value) if at not in taken]
 
 
-def written(value: Any) -> str:
+def written(value: Any, number: Callable[[Any], str] = repr) -> str:
     """A value as text: the same text is only of the same value."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)}: {written(value[name])}" for name in sorted(value)) + "}"
+        inner = (f"{json.dumps(name, ensure_ascii=False)}: {written(value[name], number)}" for name in sorted(value))
+        return "{" + ", ".join(inner) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(written, value)) + "]"
-    return repr(value) if isinstance(value, Decimal | Exact) else json.dumps(value)
+        return "[" + ", ".join(written(item, number) for item in value) + "]"
+    return number(value) if isinstance(value, Decimal | Exact) else json.dumps(value, ensure_ascii=False)
 
 
 def keyed(key: str, pattern: list[Any], value: Any, path: str) -> list[str]:
@@ -333,6 +334,6 @@ def shown(value: Any) -> str:
     """A value for a message, on one line and short."""
     if value is ABSENT:
         return "nothing"
-    text = repr(value) if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False, default=str)
+    text = repr(value) if isinstance(value, bytes) else written(value, str)
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return text if len(text) <= 120 else text[:117] + "..."
