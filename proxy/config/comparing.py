@@ -8,9 +8,9 @@ everything else the nearest level that writes it wins.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from proxy.config.base import Model
 from proxy.config.values import Duration, HeaderName, Method, Share, Size, parse_share
@@ -73,6 +73,26 @@ class TypedMatcher(Model):
             raise ValueError("write exactly one of timestamp and regex")
 
 
+NAMED, TYPED = "[name]", "[mapping]"
+"""Which sort of matcher a fault is about; stands in the place of an error, not in the files."""
+
+Matched = Annotated[
+    Annotated[TypedMatcher, Tag(TYPED)] | Annotated[MatcherName, Tag(NAMED)],
+    Discriminator(lambda value: TYPED if isinstance(value, dict | TypedMatcher) else NAMED),
+]
+"""A matcher as it is written. A mistake in one sort is no mistake in the other."""
+
+
+def _check_tolerance(value: object) -> object:
+    if type(value) in (int, float):
+        return value
+    try:
+        parse_share(value)
+    except ValueError:
+        raise ValueError("write a number or a share like 1%") from None
+    return value
+
+
 class Noise(Model):
     """When a path in which legacy differs from itself is noise."""
 
@@ -102,9 +122,9 @@ class Compare(Model):
     everything below them."""
     unordered: dict[str, str | None] = {}
     """Path of a list -> the field that identifies its items; null: compare as a multiset."""
-    tolerance: dict[str, float | str] = {}
+    tolerance: dict[str, Annotated[float | str, BeforeValidator(_check_tolerance)]] = {}
     """Path of a number -> the largest difference that is none: absolute (``0.01``) or of legacy's number (``1%``)."""
-    match: dict[str, MatcherName | TypedMatcher] = {}
+    match: dict[str, Matched] = {}
     """Path -> what both values have to look like instead of being equal; a change of the look is still a difference."""
     rename: dict[str, str] = {}
     """Path in legacy's answer -> path in the candidate's, for a contract that changed on purpose."""
@@ -112,14 +132,6 @@ class Compare(Model):
     """Path -> legacy's value -> the candidate's, for the same reason."""
     noise: Noise = Noise()
     """When a path in which legacy differs from itself is noise."""
-
-    @field_validator("tolerance")
-    @classmethod
-    def _tolerance(cls, value: dict[str, float | str]) -> dict[str, float | str]:
-        for size in value.values():
-            if isinstance(size, str):
-                parse_share(size)
-        return value
 
 
 class ReadyWhen(Model):

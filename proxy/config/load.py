@@ -22,7 +22,7 @@ from proxy.config.lint import ABSENT, lint
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate, plain_value, read_yaml
 from proxy.config.sources import yaml_files
-from proxy.config.wording import fault_of
+from proxy.config.wording import fault_of, place_of
 from proxy.errors import ConfigError, Fault
 
 MAX_FILE_BYTES = 4 * 1024**2
@@ -225,8 +225,7 @@ def _without(document: dict[str, Any], errors: list[ErrorDetails]) -> tuple[Sett
     kept: dict[int, Any] = dict(enumerate(routes)) if isinstance(routes, list) else {}
     for thorough in (False, True):
         for error in errors:
-            loc: Loc = tuple(step for step in error["loc"] if step != "[key]")
-            _drop(document, kept, loc, error["type"], thorough=thorough)
+            _drop(document, kept, place_of(error), error["type"], thorough=thorough)
         indexes = sorted(kept)
         document["routes"] = [kept[index] for index in indexes]
         try:

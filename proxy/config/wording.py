@@ -7,6 +7,7 @@ a secret. The wording is ours: pydantic's speaks of Python's types.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, WithJsonSchema
 from pydantic_core import ErrorDetails
 
+from proxy.config.comparing import NAMED, TYPED
 from proxy.config.model import Settings
 from proxy.config.positions import Loc, Node, locate
 from proxy.config.values import spelled
@@ -37,6 +39,7 @@ _BOUNDS = {
     "string_too_short": ("must have at least {min_length} characters", "min_length"),
     "too_short": ("needs at least {min_length} entry", "min_length"),
 }
+_PLAIN = re.compile(r"[$A-Za-z][\w.$@-]*", re.ASCII)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -51,7 +54,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def fault_of(error: ErrorDetails, root: Node) -> Fault:
     """One of pydantic's errors about the settings as a fault."""
     kind, context = error["type"], error.get("ctx", {})
-    loc = tuple(step for step in error["loc"] if step != "[key]")
+    loc = place_of(error)
     at_key = "[key]" in error["loc"]
     if kind == "extra_forbidden":
         return _unknown_key(loc, root)
@@ -60,11 +63,14 @@ def fault_of(error: ErrorDetails, root: Node) -> Fault:
     node = locate(root, loc, key=at_key)
     name = _name(_written(loc, root), root)
     if kind in _KINDS:
-        return node.fault(f"{name} must be {_KINDS[kind]}, and is {_kind_of(error['input'])}", _quotes(error))
+        hint = _quotes(error) or _as_rule(loc, error["input"])
+        return node.fault(f"{name} must be {_KINDS[kind]}, and is {_kind_of(error['input'])}", hint)
     if kind == "literal_error":
         expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         hint = did_you_mean(error["input"], expected) if isinstance(error["input"], str) else ""
         hint = hint if hint.startswith("did") else str(context.get("hint", ""))
+        if NAMED in error["loc"]:
+            expected += ["{timestamp: 5s}", "{regex: '…'}"]
         return node.fault(f"{name} must be {' or '.join(expected)}", hint)
     if kind in _BOUNDS:
         text, bound = _BOUNDS[kind]
@@ -75,11 +81,50 @@ def fault_of(error: ErrorDetails, root: Node) -> Fault:
     return node.fault(f"{name}: {error['msg'].removeprefix('Value error, ')}")
 
 
+def place_of(error: ErrorDetails) -> Loc:
+    """Where an error is, without the steps that stand in no file."""
+    return tuple(step for step in error["loc"] if step not in ("[key]", NAMED, TYPED))
+
+
 def _unknown_key(loc: Loc, root: Node) -> Fault:
     key = str(loc[-1])
     model = model_at(loc[:-1])
-    hint = did_you_mean(key, model.model_fields) if model else ""
+    hint = (_belongs(key, model) or did_you_mean(key, model.model_fields)) if model else ""
     return locate(root, loc, key=True).fault(f"unknown key {key!r} of {_name(loc[:-1], root)}", hint)
+
+
+def _belongs(key: str, model: type[BaseModel]) -> str:
+    """A hint that names the groups of ``model`` that have this key, or the groups within them if none has; or ""."""
+    level = {name: part for name, info in model.model_fields.items() if (part := _model_in(info.annotation))}
+    for _ in range(2):
+        if owners := [name for name, part in level.items() if key in part.model_fields]:
+            return f"it belongs under {' or '.join(f'{name}:' for name in owners)}"
+        level = {
+            f"{above}: {name}": part
+            for above, group in level.items()
+            for name, info in group.model_fields.items()
+            if (part := _model_in(info.annotation))
+        }
+    return ""
+
+
+def _as_rule(loc: Loc, value: object) -> str:
+    """A hint with the right form of a path in ``ignore`` or of paths in ``unordered``, which are no secrets; or ""."""
+    rule = loc[-1] if len(loc) > 1 and loc[-2] == "compare" else ""
+    written = value if isinstance(value, list) else [value]
+    paths = [path for path in written if isinstance(path, str) and 0 < len(path) <= 80]
+    if len(paths) < len(written):
+        return ""
+    if rule == "ignore" and isinstance(value, str):
+        return f"write [{in_yaml(value)}]"
+    if rule == "unordered" and paths:
+        return f"write {{{', '.join(f'{in_yaml(path)}: null' for path in paths)}}}"
+    return ""
+
+
+def in_yaml(text: str) -> str:
+    """A path as it may stand within ``{…}`` and ``[…]``."""
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "''") + "'"
 
 
 def _quotes(error: ErrorDetails) -> str:
@@ -141,8 +186,14 @@ def model_at(loc: Loc) -> type[BaseModel] | None:
         else:
             arguments = typing.get_args(here)
             here = arguments[-1] if arguments else None
-        if typing.get_origin(here) is typing.Annotated:
-            here = typing.get_args(here)[0]
-        if typing.get_origin(here) in (typing.Union, types.UnionType):
-            here = next((part for part in typing.get_args(here) if part is not type(None)), None)
+        here = _model_in(here) or here
     return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a value of this type is, or may be; None if it is a list, a scalar or a mapping with any keys."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _model_in(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

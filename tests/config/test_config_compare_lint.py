@@ -143,3 +143,48 @@ def test_a_level_is_judged_by_the_headers_of_the_routes_where_it_holds(tmp_path:
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     rules = {"ignore": ["a", "$.b[", "$.c"], "match": {"$.c": "uuid"}, "tolerance": {"$.d": -1}}
     assert len(lint(tmp_path, "route", rules)) == 4
+
+
+ANY = "timestamp or uuid or number or url-without-host or opaque or {timestamp: 5s} or {regex: '…'}"
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({"match": {"$.id": "uuid4"}}, f"compare.match.$.id must be {ANY}; did you mean `uuid`?"),
+    ({"match": {"$.id": None}}, f"compare.match.$.id must be {ANY}"),
+    ({"match": {"$.id": {"timestamp": 5}}}, "timestamp: 5 is not a duration; write it like 250ms, 2s, 1m or 1h"),
+    ({"match": {"$.id": {"date": "5s"}}}, "unknown key 'date' of …compare.match.$.id; there is regex, timestamp"),
+    ({"match": {"$.id": {}}}, "compare.match.$.id: write exactly one of timestamp and regex"),
+    ({"unordered": ["$.tags"]}, "compare.unordered must be a mapping, and is a list; write {$.tags: null}"),
+    ({"unordered": ["$.a[*]"]}, "compare.unordered must be a mapping, and is a list; write {'$.a[*]': null}"),
+    ({"ignore": "$.etag"}, "compare.ignore must be a list, and is text; write [$.etag]"),
+    ({"tolerance": {"$.n": "abc"}}, "compare.tolerance.$.n: write a number or a share like 1%"),
+    ({"tolerance": {"$.n": True}}, "compare.tolerance.$.n: write a number or a share like 1%"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("rules", "words"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_rule_of_another_form_is_one_fault_with_the_right_form(
+    tmp_path: Path, level: str, rules: dict[str, Any], words: str
+) -> None:
+    (fault,) = lint(tmp_path, level, rules)
+    before, _, after = words.partition("…compare") if words.startswith("unknown") else ("", "", words)
+    said = str(fault).partition(": ")[2]
+    assert said.startswith(before)
+    assert said.endswith(after)
+
+
+@pytest.mark.parametrize(
+    ("extra", "hint"),
+    [
+        ({"routes": [{**BASE["routes"][0], "ignore": ["$.a"]}]}, "it belongs under compare:"),
+        ({"routes": [{**BASE["routes"][0], "methods": ["GET"]}]}, "it belongs under match: or shadow:"),
+        ({"compare": {}}, "it belongs under defaults:"),
+        ({"ready_when": {}}, "it belongs under defaults:"),
+        ({"ignore": ["$.a"]}, "it belongs under defaults: compare:"),
+        ({"defaults": {"compared": 5}}, "it belongs under ready_when:"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_its_place(tmp_path: Path, extra: dict[str, Any], hint: str) -> None:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**BASE, **extra}))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {})
+    assert [fault.hint for fault in caught.value.faults] == [hint]
