@@ -88,14 +88,15 @@ def _rename(document: Any, renames: tuple[Rename, ...]) -> Any:
             if not fits:
                 blocked.append(rename)
         if not blocked:
-            return result
+            moved = {id(value) for _, found in taken for _, value in found}
+            return document if result is document else _pruned(document, result, moved)
         left = [rename for rename in left if rename not in blocked]
     return document
 
 
 def _take(node: Any, steps: tuple[Step, ...], place: Place, found: _Found) -> Any:
-    """The node without what ``steps`` lead to, which goes to ``found``; the node itself if they lead nowhere. An
-    object that loses its last member goes, too."""
+    """The node without what ``steps`` lead to, which goes to ``found``; the node itself if they lead nowhere. A
+    member that held nothing else goes, too."""
     step, rest = steps[0], steps[1:]
     if step.name is not None:
         if type(node) is not dict or step.name not in node:
@@ -107,7 +108,7 @@ def _take(node: Any, steps: tuple[Step, ...], place: Place, found: _Found) -> An
         left = _take(child, rest, place, found)
         if left is child:
             return node
-        if left == {}:
+        if _pruned(child, left, set()) is _NOTHING:
             return {key: value for key, value in node.items() if key != step.name}
         return {**node, step.name: left}
     if type(node) is list:
@@ -117,6 +118,23 @@ def _take(node: Any, steps: tuple[Step, ...], place: Place, found: _Found) -> An
         members = {key: _take(child, rest, (*place, (key, len(node))), found) for key, child in node.items()}
         return members if any(members[key] is not child for key, child in node.items()) else node
     return node
+
+
+def _pruned(before: Any, after: Any, moved: set[int]) -> Any:
+    """``after`` without the members that held only what was taken; _NOTHING if it is itself such a one. An item of a
+    list keeps its place while another one holds something. ``moved``: ids of values that stand where they were put."""
+    if after is before or id(after) in moved or type(after) is not type(before) or not before:
+        return after
+    if type(after) is dict:
+        members = {key: _pruned(before.get(key), child, moved) for key, child in after.items()}
+        left = {key: child for key, child in members.items() if child is not _NOTHING}
+        return left or _NOTHING
+    if type(after) is list and len(after) == len(before):
+        items = [_pruned(old, child, moved) for old, child in zip(before, after, strict=True)]
+        if all(item is _NOTHING for item in items):
+            return _NOTHING
+        return [child if item is _NOTHING else item for item, child in zip(items, after, strict=True)]
+    return after
 
 
 def _put(node: Any, steps: tuple[Step, ...], star: int, values: _Found) -> tuple[bool, Any]:
