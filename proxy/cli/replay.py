@@ -88,6 +88,11 @@ def replay(
     from proxy.cli.replaying import Replay
 
     running = Replay(kept, against or "", given, _keys(), safe_only=safe_only, rate=rate)
+    if running.writes:
+        methods = visible(", ".join(sorted(set(running.writes))), 200)
+        click.echo(
+            f"{len(running.writes)} requests may change something ({methods}); --safe-only leaves them out", err=True
+        )
     line = _Line(on=sys.stderr.isatty() and not as_json)
     try:
         outcome = asyncio.run(running.run(line.show))

@@ -114,6 +114,11 @@ class Replay:
         self._unanswered: list[str] | None = []  # why; None: the build has answered something
         self.sent = [recorded for recorded in self._requests if self._may_be_asked(recorded)]
 
+    @property
+    def writes(self) -> list[str]:
+        """The methods of requests that may change something, one for each request."""
+        return [method for one in self.sent if (method := one["request"]["method"]) not in SAFE_METHODS]
+
     async def run(self, progress: Callable[[int, int, int], None]) -> Outcome:
         """Ask everything; ``progress`` is told how many of how many are done and how many differ. Raises
         UnreachableError if the build is not there."""
@@ -210,9 +215,12 @@ class Replay:
     def _judge(self, recorded: dict[str, Any], fresh: Answer) -> None:
         method = recorded["request"]["method"]
         asked = Asked(method, _seconds(recorded["at"]), time.time(), recorded.get("redaction_key", ""))
-        result, loosely = compare_replayed(
-            recorded["legacy"], fresh, asked, self._rules, self._budget, monotonic, self._redactor
-        )
+        try:
+            result, loosely = compare_replayed(
+                recorded["legacy"], fresh, asked, self._rules, self._budget, monotonic, self._redactor
+            )
+        except Exception:  # noqa: BLE001 - a fault of ours is a verdict, and no answer may end the replay
+            result, loosely = Result("incomparable", "internal-error"), 0
         self._loosely += loosely
         verdict = self._seen(result, f"{method} {recorded['request']['target']}")
         self._verdicts[verdict] += 1

@@ -38,6 +38,8 @@ def notes(record: dict[str, Any], sign: str, more: list[str]) -> list[str]:
     if names:
         shown = [name.lower() if sign.startswith("--") else name for name in dict.fromkeys(names)]
         made.append(f"Masked when it was recorded, for you to fill in: {', '.join(sign + name for name in shown)}.")
+    if lost := {name for name, value in request["headers"] if "\ufffd" in value}:
+        made.append(f"Left out, for it was not recorded as it was sent: {', '.join(sorted(lost))}.")
     if request["method"] not in SAFE_METHODS:
         made.append(f"{request['method']} may change something where it is asked.")
     if why := again.obstacle(record):

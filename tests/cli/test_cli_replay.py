@@ -318,6 +318,22 @@ def test_safe_only_keeps_writes_from_the_build(run: Run, build: Upstream) -> Non
     assert found["skipped"] == {"of a method that is not safe": 4}
 
 
+def test_that_writes_are_sent_is_said_before(run: Run, build: Upstream) -> None:
+    result = run(material(recorded(), recorded(method="POST"), recorded(method="DELETE")), build.url)
+    said = "2 requests may change something (DELETE, POST); --safe-only leaves them out\n"
+    assert (result.exit_code, result.stderr) == (MATCHED, said)
+    assert run(material(recorded(), recorded(method="POST")), build.url, "--safe-only").stderr == ""
+
+
+def test_a_fault_of_ours_is_a_verdict(run: Run, build: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(replaying, "compare_replayed", fails)
+    result = run(material(recorded()), build.url)
+    assert (result.exit_code, "incomparable: 1 internal-error" in result.stdout) == (INCONCLUSIVE, True)
+
+
 def test_no_more_are_asked_than_the_limit_and_what_had_no_room_is_said(run: Run, build: Upstream) -> None:
     made = material(*[recorded()] * 5) | {"no_room": 7}
     result = run(made, build.url, "--limit", "3")

@@ -324,6 +324,13 @@ def test_what_is_not_what_was_asked_is_said() -> None:
         assert "POST may change something where it is asked." in as_text(cut, form)  # type: ignore[arg-type]
 
 
+def test_a_field_whose_bytes_were_lost_is_left_out_and_said(run: Any) -> None:
+    text = curl(record(headers=[["X-Name", "caf\ufffd"], ["X-Other", "x"]]))
+    assert "Left out, for it was not recorded as it was sent: X-Name." in text
+    assert b"X-Other: x" in run(text)
+    assert not any(word.startswith(b"X-Name") for word in run(text))
+
+
 def test_notes_stay_comments(run: Any) -> None:
     made = record(route="x\ntouch pwned\n#", at='2026"""\nimport os\n')
     assert run(curl(made))[-1] == b"http://127.0.0.1:8080/orders/1"

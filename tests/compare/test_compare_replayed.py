@@ -460,3 +460,32 @@ def test_what_follows_a_masked_secret_in_a_line_or_in_json_in_a_string_is_compar
         one, two = (said(wrapped.replace("{0}", n), media) for n in "56")
         assert live(one, two).verdict == "mismatched"
         assert places(replayed(one, two).result) == places(live(one, two))
+
+
+raw = st.binary(max_size=40) | st.sampled_from([
+    b"", b"{", b"[1]", b'{"a":1}', b'{"a":1,"a":2}', b"<a>", b"<a/>", b"a,b\n1,2\n", b"a=1&b=2", b"data: x\n\n",
+    b"\xff", b"\xef\xbb\xbfa", "\u00e9".encode("latin-1"), "{}".encode("utf-16"), b"1e999", b"-0", b'"\\ud800"', b"[" * 300,
+    b"password=hunter2", "\u00abmasked text, 5\u00bb".encode(), b"\x89PNG\r\n\x1a\n", gzip.compress(b"{}", mtime=0),
+])  # fmt: skip
+kinds = st.sampled_from([
+    "", "application/json", "application/json; charset=utf-16", "text/plain", "text/plain; charset=iso-8859-1",
+    "text/plain; charset=nonsense", "text/html", "application/xml", "text/csv", "text/event-stream",
+    "application/x-ndjson", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "multipart/mixed",
+    "image/png", "application/octet-stream", "\u00ab", ";;",
+])  # fmt: skip
+coded = st.sampled_from([(), ((b"Content-Encoding", b"gzip"),), ((b"content-encoding", b"own"),)])
+
+
+@settings(deadline=None, max_examples=600)
+@given(raw, raw, kinds, kinds, coded, coded, st.sampled_from([200, 201, 204, 304, 500]), st.booleans())
+def test_whatever_the_bytes_are_no_match_is_made_up(
+    one: bytes, two: bytes, x: str, y: str, p: Any, q: Any, status: int, same: bool
+) -> None:
+    a, b = said(one, x, 200, *p), said(one if same else two, x if same else y, 200 if same else status, *q)
+    expected = live(a, b)
+    for redactor in (UNDER, STRANGER):
+        made = replayed(a, b, redactor)
+        if made.result.verdict in ("matched", "ignored") and not made.loosely:
+            assert expected.verdict in ("matched", "ignored")
+        if made.result.verdict == "mismatched":
+            assert expected.verdict in ("mismatched", "incomparable")
