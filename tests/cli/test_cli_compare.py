@@ -56,6 +56,19 @@ def test_what_the_rules_let_pass_exits_0_and_says_which_rule(folder: Path) -> No
     assert "without effect on these two: unordered $.items" in result.stdout
 
 
+@pytest.mark.parametrize("mode", ["subset", "schema"])
+def test_a_mode_says_what_it_lets_pass(folder: Path, mode: str) -> None:
+    (folder / "rules" / "banyan.yaml").write_text(
+        RULES.replace("    compare:\n", f"    compare:\n      mode: {mode}\n")
+    )
+    more = {"name": "x"} if mode == "subset" else {"id": 2}
+    result = run(folder, LEGACY, {**LEGACY, **more})
+    assert result.exit_code == 0, result.output
+    passed = ["extra", "$.name"] if mode == "subset" else ["value", "$.id"]
+    assert ["mode", mode, *passed] in [line.split() for line in result.stdout.splitlines()]
+    assert f"mode {mode}" in run(folder, LEGACY, LEGACY).stdout.partition("without effect on these two:")[2]
+
+
 def test_a_difference_exits_1_and_shows_both_values(folder: Path) -> None:
     result = run(folder, LEGACY, {**LEGACY, "id": 2})
     assert result.exit_code == 1
