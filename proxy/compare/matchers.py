@@ -22,6 +22,7 @@ from proxy.config.comparing import MatcherName, TypedMatcher
 Outcome = Literal["equal", "format", "value"]
 Kind = Literal["timestamp", "uuid", "number", "url-without-host", "opaque", "regex"]
 
+_CHANGED_DIGITS = 3  # from milliseconds to microseconds, and on to nanoseconds
 MAX_REGEX_INPUT = 1024
 """Characters of a value that an expression is tried on; longer ones do not fit. Accepted expressions take quadratic
 time at most, so this is what makes them quick."""
@@ -88,7 +89,9 @@ def compare(matcher: Matcher, a: Any, b: Any) -> Outcome:
         return "format"
     match matcher.kind:
         case "timestamp":
-            return "equal" if _close(matcher, two.detail - one.detail) else "value"
+            if not _alike_fractions(one.detail.fraction, two.detail.fraction):
+                return "format"
+            return "equal" if _close(matcher, two.detail.seconds - one.detail.seconds) else "value"
         case "uuid":
             return "equal" if "" in (one.detail, two.detail) or one.detail == two.detail else "format"
         case "number":
@@ -126,7 +129,7 @@ def _regex(matcher: Matcher, value: Any) -> Reading | None:
 
 def _timestamp(value: Any) -> Reading | None:
     instant = read_instant(value)
-    return None if instant is None else Reading(instant.spelling, instant.seconds, float(instant.seconds))
+    return None if instant is None else Reading(instant.spelling, instant, float(instant.seconds))
 
 
 _UUID = re.compile(
@@ -170,6 +173,12 @@ def _alike_decimals(a: str, b: str) -> bool:
     """Whether one writer may have written both fractions. Who writes a zero at the end writes a fixed number of digits;
     who does not, may have dropped any."""
     return len(a) == len(b) or not (a.endswith("0") or b.endswith("0"))
+
+
+def _alike_fractions(a: str, b: str) -> bool:
+    """The same of times, whose digits are of chance: three zeros at the end are dropped once in a thousand times, so
+    that milliseconds and microseconds are two formats."""
+    return _alike_decimals(a, b) and abs(len(a) - len(b)) < _CHANGED_DIGITS
 
 
 def _rank(text: str) -> float:

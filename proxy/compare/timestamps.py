@@ -38,10 +38,11 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Instant(NamedTuple):
     """A point in time. ``spelling`` is everything about how it is written that does not depend on the moment;
-    ``seconds`` count from 1970 (a time without a zone is taken as UTC)."""
+    ``seconds`` count from 1970 (a time without a zone is taken as UTC); ``fraction`` is the digits after the point."""
 
     spelling: tuple[object, ...]
     seconds: Decimal
+    fraction: str = ""
 
 
 def read_instant(value: object) -> Instant | None:
@@ -65,7 +66,9 @@ def _epoch(text: str, written_as: str) -> Instant | None:
     if whole not in _SECONDS and whole not in _MILLISECONDS:
         return None
     unit, scale = ("s", 1) if whole in _SECONDS else ("ms", 1000)
-    return Instant(("epoch", unit, written_as, bool(match[2])), Decimal(text) / scale)
+    # A number has lost its zeros at the end to JSON, and how many digits it had with them.
+    fraction = (match[2] or "") if written_as == "text" else ""
+    return Instant(("epoch", unit, written_as, bool(match[2])), Decimal(text) / scale, fraction)
 
 
 def _iso(text: str) -> Instant | None:
@@ -82,7 +85,7 @@ def _iso(text: str) -> Instant | None:
         return None
     # An offset changes with the season; that there is one, and how it is written, does not.
     offset = re.sub(r"\d", "0", zone).replace("-", "+") if zone else ""
-    return Instant(("iso", dash, mark, bool(second), point, offset), seconds)
+    return Instant(("iso", dash, mark, bool(second), point, offset), seconds, fraction or "")
 
 
 def _mail(text: str) -> Instant | None:
