@@ -129,7 +129,7 @@ class _Trial:
 
 def _without_one(rules: Compare) -> list[tuple[str, str, Compare]]:
     """Each rule, as its sort and path, with the rules that are left without it; a mode is one as well."""
-    found = []
+    found: list[tuple[str, str, Compare]] = []
     if rules.mode != "exact":
         found.append(("mode", rules.mode, rules.model_copy(update={"mode": "exact"})))
     for sort in _RULES:
