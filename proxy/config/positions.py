@@ -29,6 +29,8 @@ _PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}")
 _LOWER = {_PRIVATE + code: chr(code) for code in range(128)}
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ue000-\ue07f\ufffe\uffff]")
+_PATH_TO_QUOTE = re.compile(r"(?<!['\"])\$[\w.$@#-]*[\[*]|(?:^|[\s\[{,])\*[.\s]")
+"""A compare rule's path, or the beginning of one, that YAML takes for a list or an alias."""
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,18}(?:[eE][-+]?[0-9]{1,2})?")
 _CONSTANTS: dict[str, object] = {
@@ -123,7 +125,13 @@ def _syntax_fault(file: str, text: str, error: yaml.MarkedYAMLError) -> Fault:
     if indent and "\t" in indent[0]:
         return Fault(file, line + 1, indent[0].index("\t") + 1, "a tab; YAML is indented with spaces")
     problem = (error.problem or "it cannot be read").translate(_LOWER)
-    return Fault(file, line + 1, column + 1, f"not YAML: {problem}")
+    written = lines[line] if line < len(lines) else ""
+    hint = ""
+    if "escape character" in problem:
+        hint = "write an expression with a backslash in single quotes"
+    elif _PATH_TO_QUOTE.search(written):
+        hint = "put a path with [ or * in single quotes: '$.items[*].etag'"
+    return Fault(file, line + 1, column + 1, f"not YAML: {problem}", hint)
 
 
 class _StopReadingError(Exception):

@@ -245,6 +245,24 @@ def test_file_that_is_no_good_yaml_is_a_fault_with_its_place(
     assert [fault for fault in found if what in fault.what and (fault.line, fault.column) == (line, column)], found
 
 
+@pytest.mark.parametrize(
+    ("rules", "hint"),
+    [
+        ("ignore: [$.items[*].a]", "in single quotes: '$.items[*].etag'"),
+        ("match: {$.items[*].a: uuid}", "in single quotes: '$.items[*].etag'"),
+        ("ignore: [$['a b']]", "in single quotes: '$.items[*].etag'"),
+        (r'match: {$.a: {regex: "\d+"}}', "with a backslash in single quotes"),
+        ("ignore: [$.a", ""),
+        ("ignore: ['$.a[*]'", ""),
+    ],
+)
+def test_a_path_that_is_no_yaml_is_told_to_be_quoted(tmp_path: Path, rules: str, hint: str) -> None:
+    fault = only(faults(tmp_path, a=f"{BASE}defaults:\n  compare:\n    {rules}\n"))
+    assert "not YAML" in fault.what
+    assert fault.hint.endswith(hint)
+    assert bool(fault.hint) == bool(hint)
+
+
 def test_alias_bomb_is_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
