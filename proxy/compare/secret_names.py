@@ -22,7 +22,7 @@ _CONTAINS = (
     "cookie", "credential", "creditcard", "csrf", "jsessionid", "jwt", "masterkey", "mnemonic", "onetimecode",
     "passcode", "passphrase", "passwd", "password", "phpsessid", "privatekey", "pwd", "recoverycode", "samlrequest",
     "samlresponse", "secret", "securitycode", "seedphrase", "session", "sharedkey", "signature", "signingkey",
-    "encryptionkey", "token", "verificationcode", "xsrf", "authkey", "banyankey",
+    "encryptionkey", "token", "verificationcode", "xsrf", "authkey", "banyankey", "clientcert",
 )  # fmt: skip
 _WORDS = frozenset(
     {

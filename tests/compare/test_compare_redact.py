@@ -39,13 +39,15 @@ def stored(pair: Pair) -> str:
     "PassWd", "pwd", "sessionId", "csrf_token",
     "XSRF-TOKEN", "private_key", "AWS_SECRET_ACCESS_KEY", "credentials", "cardNumber", "card", "pan", "cvv",
     "CVC2", "iban", "ssn", "otp",
-    "connect.sid", "PHPSESSID", "X-Amz-Signature"])  # fmt: skip
+    "connect.sid", "PHPSESSID", "X-Amz-Signature", "X-Forwarded-Client-Cert", "x-client-cert", "Client-Cert-Chain",
+    "X-SSL-Client-Cert", "X-ARR-ClientCert"])  # fmt: skip
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
 
 
 @pytest.mark.parametrize("name", ["price", "company", "author", "compass", "passenger", "discard", "spin", "standard",
-    "key", "inside", "description", "name", "status", "expand"])  # fmt: skip
+    "key", "inside", "description", "name", "status", "expand", "client", "clientId", "certificate", "certified",
+    "gift_certificate", "X-Forwarded-For", "X-Forwarded-Proto", "concert", "client_name"])  # fmt: skip
 def test_plain_names(name: str) -> None:
     assert not is_secret_name(name)
 
