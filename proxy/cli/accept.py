@@ -61,6 +61,8 @@ def unaccept(fingerprint: str, reason: str, as_json: bool, admin: str) -> None:
 def fixed(fingerprint: str, reason: str, as_json: bool, admin: str) -> None:
     """Say that a difference is gone. Evidence of its route counts from now on; if it is seen again, it has regressed.
 
+    Said again of what was not seen since, it changes nothing.
+
     \b
     Example:
       banyan fixed 3f9a6c0d12ab --reason "deployed 1.2"
@@ -103,7 +105,12 @@ def _say(admin: str, fingerprint: str, action: str, body: dict[str, str], *, as_
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    text = f"{found['fingerprint']} ({found['kind']} {found['path']} of {found['route']}) is {state_of(found)}"
+    what = f"{found['fingerprint']} ({found['kind']} {found['path']} of {found['route']})"
+    if found.get("unchanged"):
+        text = f"{what} was already fixed at {found['fixed_at']}; nothing changed"
+    else:
+        text = f"{what} is {state_of(found)}"
+        text += f"; evidence of {found['route']} begins anew now" if action == "fixed" else ""
     owner = f"; {found['owner']} looks after it" if found["owner"] else ""
     click.echo(visible(text + owner, 1000))
 

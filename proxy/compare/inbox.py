@@ -43,6 +43,8 @@ class Standing(NamedTuple):
     expired: bool = False  # it was accepted, until ``until``
     owner: str = ""
     comments: tuple[Mark, ...] = ()
+    at: float = 0.0  # when it was said to be fixed
+    by_itself: bool = False  # Banyan found it to be fixed; nobody said so
 
 
 def standing(marks: Iterable[Mark], last_seen: float, now: float) -> Standing:
@@ -69,7 +71,7 @@ def _state(decided: Mark | None, last_seen: float, now: float) -> Standing:
         return Standing("new" if over else "accepted", decided.actor, decided.text, decided.until, expired=over)
     if decided.action == "regressed" or last_seen > decided.at:
         return Standing("regressed", decided.actor, decided.text)
-    return Standing("fixed", decided.actor, decided.text)
+    return Standing("fixed", decided.actor, decided.text, at=decided.at, by_itself=decided.action == "auto-fixed")
 
 
 def seems_fixed(seen: int, before: int, without: int) -> bool:

@@ -103,7 +103,11 @@ async def unaccept(operations: Operations, fingerprint: str, reason: str, actor:
 
 
 async def fixed(operations: Operations, fingerprint: str, reason: str, actor: str) -> Finding:
-    """Say that a difference is gone, for example with a release that is deployed. Raises RefusedError."""
+    """Say that a difference is gone, for example with a release that is deployed. Raises RefusedError.
+
+    Saying it once more of what was not seen since changes nothing, so that a deployment that is tried again costs no
+    evidence.
+    """
     return await _say(operations, fingerprint, Mark("fixed", time.time(), actor, _reason(reason)))
 
 
@@ -131,10 +135,15 @@ async def _say(operations: Operations, fingerprint: str, mark: Mark) -> Finding:
         if point is None:
             raise _unknown(fingerprint, points)
         _check(point, mark.action)
+        if mark.action == "fixed" and point.standing.state == "fixed" and not point.standing.by_itself:
+            return msgspec.structs.replace(described(point, len(points)), unchanged=True)
         if mark.action == "fixed":
             operations.ledger.counters.mark(mark.at, point.kept.route)
         inbox.say(point.kept.route, fingerprint, mark, point.standing.state)
-        return next(f for f in inbox.findings(point.kept.route, len(points)) if f.fingerprint == fingerprint)
+        return described(point, len(points))
+
+    def described(point: Standpoint, of: int) -> Finding:
+        return next(f for f in inbox.findings(point.kept.route, of) if f.fingerprint == fingerprint)
 
     try:
         found = await operations.ledger.call(work)

@@ -40,6 +40,7 @@ class Finding(msgspec.Struct):
     actor: str = ""  # who accepted it, or said that it is fixed; "" if Banyan found that out
     reason: str = ""  # why
     until: str = ""  # when the acceptance ends; "" for good
+    fixed_at: str = ""  # since when it is taken to be fixed
     expired: bool = False  # it was accepted until a time that is over
     noisy: bool = False  # legacy differs from itself here about as often
     rate: float | None = None  # of compared pairs, decayed
@@ -49,6 +50,7 @@ class Finding(msgspec.Struct):
     statuses: dict[str, int] = {}  # "200/500": legacy's and the candidate's; 0 is no answer
     methods: dict[str, int] = {}
     comments: list[Comment] = []
+    unchanged: bool | msgspec.UnsetType = msgspec.UNSET  # true where what was said held already and is not recorded
 
     @property
     def expected(self) -> bool:

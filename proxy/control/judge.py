@@ -169,6 +169,7 @@ class Judge:
             f"{pair.legacy.status}/{pair.candidate.status}",
             pair.method if pair.method in KNOWN_METHODS else "other",
             tuple(pair.cohorts),
+            pair.cell,
         )
         at = pair.at
         chosen = [

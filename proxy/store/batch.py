@@ -58,6 +58,8 @@ class Way(NamedTuple):
     statuses: str
     method: str
     cohorts: tuple[str, ...]
+    cell: str = ""
+    """Of the coverage: the kind of request; empty if nobody knows."""
 
 
 @dataclass

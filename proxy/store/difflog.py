@@ -62,6 +62,8 @@ MAX_VALUES = 50
 OTHER = "other"
 DIMENSIONS = ("arms", "statuses", "methods", "cohorts")
 """What is told of the pairs that showed a difference."""
+CELLS = "cells"
+"""One more dimension, for Banyan alone: the cells of the coverage that they were in."""
 COMPARED = ("matched", "ignored", "mismatched")
 """The verdicts of pairs that were compared to the end: what a share is of."""
 
@@ -166,8 +168,17 @@ class DiffLog:
             "SELECT dimension, value, count FROM ways WHERE fingerprint = ? ORDER BY count DESC, value", (fingerprint,)
         )
         for dimension, value, count in rows:
-            found.setdefault(dimension, {})[value] = count
+            if dimension in found:
+                found[dimension][value] = count
         return found
+
+    def cells(self, fingerprint: str) -> dict[str, int]:
+        """Cell of the coverage -> sightings of a fingerprint in it; ``OTHER`` is those beyond MAX_VALUES. Sightings
+        without a cell are left out."""
+        rows = self._db.execute(
+            "SELECT value, count FROM ways WHERE fingerprint = ? AND dimension = ?", (fingerprint, CELLS)
+        )
+        return dict(rows.fetchall())
 
     def newest_sample(self, fingerprint: str) -> str | None:
         """The id of the newest recorded pair of a fingerprint; None if there is none."""
@@ -253,6 +264,8 @@ class DiffLog:
         counts: dict[tuple[str, str, str], int] = {}
         for (fingerprint, way), times in ways.items():
             pairs = [("arms", way.arm), ("statuses", way.statuses), ("methods", way.method)]
+            if way.cell:
+                pairs.append((CELLS, way.cell))
             for dimension, value in [*pairs, *(("cohorts", cohort) for cohort in way.cohorts)]:
                 counts[fingerprint, dimension, value] = counts.get((fingerprint, dimension, value), 0) + times
         for (fingerprint, dimension, value), times in counts.items():
