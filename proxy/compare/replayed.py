@@ -17,7 +17,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from proxy.compare import masked_pairs
-from proxy.compare.bodies import MAX_STORED_PARTS
 from proxy.compare.decode import codings, content_type
 from proxy.compare.masks import MASK
 from proxy.compare.media import UNSTRUCTURED, reader_of
@@ -86,7 +85,7 @@ def compare_replayed(
     head = compare(legacy_head, _head(side, rules), rules)
     if recorded["failure"] or side["failure"] or recorded["status"] // 100 != side["status"] // 100:
         return Replayed(head, loosely)
-    body = _bodies(recorded, side, fresh, compare, replace(rules, headers=()), keyed=under is not None)
+    body = _bodies(recorded, side, fresh, compare, replace(rules, headers=()))
     result = _joined(head, body, exact=_head_is_whole(recorded, fresh, rules), room=budget.differences)
     return Replayed(result, loosely if under is None else masks.loose)
 
@@ -152,13 +151,7 @@ _Compare = Callable[[Answer, Answer, CompareRules], Result]
 
 
 def _bodies(
-    recorded: dict[str, Any],
-    side: dict[str, Any],
-    fresh: Answer,
-    compare: _Compare,
-    rules: CompareRules,
-    *,
-    keyed: bool,
+    recorded: dict[str, Any], side: dict[str, Any], fresh: Answer, compare: _Compare, rules: CompareRules
 ) -> Result:
     a, b = recorded["body"], side["body"]
     one, two = _content_type(recorded), _content_type(side)
@@ -171,17 +164,11 @@ def _bodies(
         return _mismatch("extra" if a["kind"] == "none" else "missing", legacy, candidate)
     if "bytes" in (a["kind"], b["kind"]):
         return _bytes(recorded, side, one, two)
-    if a["kind"] == b["kind"] == "multipart":  # recorded part by part, as lines
-        one = two = ("text", "text/plain")
+    if "multipart" in (a["kind"], b["kind"]):  # recorded for people: in lines, part by part
+        return Result("incomparable", NOT_RECORDED)
     result = compare(_text(recorded, *one), _text(side, *two), rules)
-    if result.verdict in ("matched", "ignored"):
-        if any(body["kind"] != "json" and "\ufffd" in body["text"] for body in (a, b)):
-            return Result("incomparable", NOT_RECORDED)  # may stand for bytes that differ
-        if a["kind"] == "multipart" and fresh.body.count(b"\n--") >= MAX_STORED_PARTS:
-            return Result("incomparable", NOT_RECORDED)
-    elif a["kind"] == "multipart" and not keyed and not _known(a["text"], b["text"]):
-        return Result("incomparable", NO_KEY)
-    return result
+    lossy = any(body["kind"] != "json" and "\ufffd" in body["text"] for body in (a, b))  # bytes that may differ
+    return Result("incomparable", NOT_RECORDED) if lossy and result.verdict in ("matched", "ignored") else result
 
 
 def _content_type(side: dict[str, Any]) -> tuple[str, str]:
@@ -207,7 +194,7 @@ def _mismatch(kind: Kind, legacy: str, candidate: str) -> Result:
 def _cut(a: dict[str, Any], b: dict[str, Any], fresh: Answer, *, plain: bool) -> Result:
     """One of them was not recorded to its end. Only a body that was, and is shorter than any spelling of the other one,
     is known to differ from it."""
-    if not a["cut"] and (fresh.truncated or (plain and b["cut"])):
+    if not a["cut"] and a["bytes"] <= len(fresh.body) and (fresh.truncated or (plain and b["cut"])):
         more = f"more than {len(fresh.body)} bytes" if fresh.truncated else f"{len(fresh.body)} bytes"
         return _mismatch("size", f"{a['bytes']} bytes", more)
     return Result("incomparable", "too-large")
@@ -240,8 +227,3 @@ def _same_bytes(a: dict[str, Any], b: dict[str, Any]) -> bool | None:
         return bool(a["sha256"] == b["sha256"])
     one, two = (str(body.get("digest") or "").partition(":") for body in (a, b))
     return one[2] == two[2] if one[0] and one[0] == two[0] else None
-
-
-def _known(one: str, two: str) -> bool:
-    """Whether no digest of a part that was not shown may be under another key."""
-    return " bytes, digest " not in one and " bytes, digest " not in two

@@ -263,6 +263,8 @@ def test_a_build_that_fails_differs_whatever_was_recorded() -> None:
 def test_an_answer_that_does_not_end_differs_from_one_that_did() -> None:
     endless = Answer(200, [(b"Content-Type", b"application/json")], b"[" * 1000, truncated=True, seconds=1.0)
     assert places(replayed(said([]), endless).result) == {("size", "body")}
+    broken_off = Answer(200, [(b"Content-Type", b"image/png")], picture(50), truncated=True, seconds=1.0)
+    assert replayed(said(picture(90), "image/png"), broken_off).result == Result("incomparable", "too-large")
     assert places(replayed(said("a", "text/plain"), said("a" * 100_000, "text/plain")).result) == {("size", "body")}
     assert replayed(said([1]), said([1] * 50_000)).result == Result("incomparable", "too-large")
 
@@ -352,21 +354,11 @@ def test_another_media_type_is_said_so() -> None:
     assert places(replayed(a, c).result) == places(live(a, c))
 
 
-def test_parts_of_a_form_are_compared_as_they_were_recorded() -> None:
-    form = '--b\r\nContent-Disposition: form-data; name="{0}"\r\n\r\n{1}\r\n--b--\r\n'
-    media = "multipart/form-data; boundary=b"
-    a = said(form.format("note", "x"), media)
-    assert replayed(a, a).result.verdict == "matched"
-    assert replayed(a, said(form.format("note", "y"), media)).result.verdict == "mismatched"
-    file = form.replace("name=", "filename=f; name=").replace("\r\n\r\n{1}", "\r\nContent-Type: image/png\r\n\r\n{1}")
-    b = said(file.format("scan", "\x00\x01").encode("latin-1"), media)
-    assert replayed(b, b).result.verdict == "matched"
-    assert replayed(b, b, STRANGER).result == Result("incomparable", NO_KEY)
-    c = said(file.format("scan", "\x00\x02").encode("latin-1"), media)
-    assert replayed(b, c).result.verdict == "mismatched"
-    crowd = "".join(form.format(n, "x").removesuffix("--b--\r\n") for n in range(101))
-    first, second = (said(crowd + form.format("last", value), media) for value in "xy")
-    assert replayed(first, second).result == Result("incomparable", NOT_RECORDED)
+def test_parts_of_a_form_are_not_recorded_as_they_were_sent() -> None:
+    form = '--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n{0}\r\n--b--\r\n'
+    a, b = (said(form.format(value), "multipart/form-data; boundary=b") for value in "xy")
+    assert replayed(a, a).result == replayed(a, b).result == Result("incomparable", NOT_RECORDED)
+    assert replayed(a, said("{}")).result.verdict == "mismatched"
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
@@ -464,7 +456,7 @@ def test_what_follows_a_masked_secret_in_a_line_or_in_json_in_a_string_is_compar
 
 raw = st.binary(max_size=40) | st.sampled_from([
     b"", b"{", b"[1]", b'{"a":1}', b'{"a":1,"a":2}', b"<a>", b"<a/>", b"a,b\n1,2\n", b"a=1&b=2", b"data: x\n\n",
-    b"\xff", b"\xef\xbb\xbfa", "\u00e9".encode("latin-1"), "{}".encode("utf-16"), b"1e999", b"-0", b'"\\ud800"', b"[" * 300,
+    b"\xff", b"\xef\xbb\xbfa", b"\xe9", "{}".encode("utf-16"), b"1e999", b"-0", b'"\\ud800"', b"[" * 300,
     b"password=hunter2", "\u00abmasked text, 5\u00bb".encode(), b"\x89PNG\r\n\x1a\n", gzip.compress(b"{}", mtime=0),
 ])  # fmt: skip
 kinds = st.sampled_from([
