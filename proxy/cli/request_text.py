@@ -8,12 +8,13 @@ could not be written is said in a comment.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shlex
 from typing import Any, Literal
 
 from proxy.cli import again
-from proxy.cli.request_pytest import pytest_case
+from proxy.cli.request_pytest import look, pytest_case
 from proxy.cli.request_words import DEFAULT_BASE, ascii_target, notes
 from proxy.compare.masks import MASK
 
@@ -21,6 +22,8 @@ Form = Literal["curl", "hurl", "pytest"]
 
 _ADDED_BY_CURL = ("Accept", "User-Agent")
 _HURL_METHOD = re.compile(r"[A-Z]+")
+_HURL_PATH = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
+_HURL_TEXT = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]*")  # masks are not of ASCII
 _HURL_KEY = re.compile(r"[A-Za-z0-9_.-]")
 
 
@@ -103,8 +106,37 @@ def hurl(record: dict[str, Any]) -> str:
     for name, value in legacy["headers"]:
         if name.lower() in ("content-type", "location") and not MASK.search(value):
             lines.append(f"{_hurl_key(name)}: {_hurl(value)}")
+    asserted = _hurl_assert(record)
+    if asserted:
+        lines += ["[Asserts]", asserted]
+    else:
+        more.append("The answer's body is not looked at.")
     comment = [f"# {line}" for line in notes(record, "--variable ", more)]
     return "\n".join([*comment, *lines]) + "\n"
+
+
+def _hurl_assert(record: dict[str, Any]) -> str:
+    """What legacy had at the place of the difference, where Hurl can say it; or ""."""
+    body, path = record["legacy"]["body"], str(record.get("path") or "")
+    if body["kind"] != "json" or body["cut"] or not _HURL_PATH.fullmatch(path):
+        return ""
+    try:
+        found = look(json.loads(body["text"]), list(path.split(".")[1:]))
+    except (ValueError, RecursionError):
+        return ""
+    if not found:
+        return f'jsonpath "{path}" not exists'
+    value = found[0]
+    if isinstance(value, list) and record.get("kind") == "size":
+        return f'jsonpath "{path}" count == {len(value)}'
+    if isinstance(value, str) and (not _HURL_TEXT.fullmatch(value) or "{{" in value):
+        return ""
+    if isinstance(value, int | float) and not abs(value) < 2**53:
+        return ""
+    shown = json.dumps(value)
+    if isinstance(value, dict | list) or (isinstance(value, float) and "e" in shown):
+        return ""
+    return f'jsonpath "{path}" == {shown}'
 
 
 def _hurl_body(request: dict[str, Any]) -> str:

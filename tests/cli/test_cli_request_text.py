@@ -262,7 +262,7 @@ def test_hurl_reads_exactly_what_was_recorded(target: str, fields: dict[str, str
     if body:
         assert rest[0][0] == rest[0][-1] == "`"
         assert read_hurl(rest.pop(0)[1:-1]) == body
-    assert rest == ["", "HTTP 200", "Content-Type: application/json", ""]
+    assert rest == ["", "HTTP 200", "Content-Type: application/json", "[Asserts]", 'jsonpath "$.id" == 1', ""]
 
 
 def test_hurl_masks_are_placeholders_that_no_brace_runs_into() -> None:
@@ -278,6 +278,23 @@ def test_hurl_says_what_it_cannot_ask() -> None:
     latin = [["Content-Type", "text/plain; charset=iso-8859-1"]]
     assert "\nbase64,Y2Fm6Q==;\n" in hurl(record("POST", headers=latin, body="café"))
     assert hurl(record(status=0)).splitlines()[3] == "HTTP *"
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "said"),
+    [
+        ("value", "$.a.n", 'jsonpath "$.a.n" == 1.5'), ("missing", "$.s", 'jsonpath "$.s" == "x y"'),
+        ("type", "$.none", 'jsonpath "$.none" == null'), ("extra", "$.more", 'jsonpath "$.more" not exists'),
+        ("size", "$.l", 'jsonpath "$.l" count == 2'), ("order", "$.l", ""), ("value", "$.l[*]", ""),
+        ("value", "$.quoted", ""), ("value", "$.masked", ""), ("value", "$.huge", ""), ("text", "body", ""),
+    ],
+)  # fmt: skip
+def test_hurl_looks_at_the_place_of_the_difference_or_says_that_it_does_not(kind: str, path: str, said: str) -> None:
+    answer = {"a": {"n": 1.5}, "s": "x y", "none": None, "l": [1, 2], "quoted": 'a"{{b}}', "masked": SECRET,
+              "huge": 10**300}  # fmt: skip
+    text = hurl(record(answer=answer) | {"kind": kind, "path": path})
+    assert text.endswith(f"\n[Asserts]\n{said}\n") == bool(said)
+    assert ("# The answer's body is not looked at." in text) == (not said)
 
 
 # -- pytest -----------------------------------------------------------------------------------------------------------
