@@ -23,11 +23,10 @@ from proxy.compare.result import WEIGHTS
 from proxy.config.comparing import Noise
 from proxy.config.model import Settings, compare_of
 from proxy.control.findings import Comment, Finding
-from proxy.control.ledger import ON_THE_WAY_SECONDS, Ledger, StoreLostError
-from proxy.core.coverage import OTHER as NO_KIND
+from proxy.control.gone import gone_by_kind, hour_after
+from proxy.control.ledger import Ledger, StoreLostError
 from proxy.messages import Expected
-from proxy.store.counters import HOUR_SECONDS
-from proxy.store.difflog import OTHER, Kept, stamp
+from proxy.store.difflog import Kept, stamp
 from proxy.store.rates import Learned
 from proxy.telemetry.logs import log_line
 
@@ -191,7 +190,7 @@ class Inbox:
             # Of what is seen again it is as if it had never been gone; the sweep says so a moment later.
             gone = key in last_seen and _decided(marks) == "auto-fixed"
             if gone and standing(marks, last_seen[key], self._clock()).state == "fixed":
-                found.append(Restart(_hour_after(last_seen[key]), f"the difference {key} has not been seen any more"))
+                found.append(Restart(hour_after(last_seen[key]), f"the difference {key} has not been seen any more"))
         latest = max(found, key=lambda each: each.at)
         return latest if latest.at > 0.0 else None
 
@@ -281,7 +280,7 @@ class Inbox:
         self._look_at_kinds = {key: at for key, at in self._look_at_kinds.items() if at > now}
         for route, candidates in by_route.items():
             course = self._ledger.evidence.course(route)
-            likely = []
+            likely = {}
             for point in candidates:
                 kept = point.kept
                 # A bucket that the last sighting may be in is counted as before it; of an old one that is an hour.
@@ -289,51 +288,14 @@ class Inbox:
                 before = course.compared(kept.first - 3600.0, kept.last)
                 shown = min(course.seen.get(kept.fingerprint, 0), before)
                 if kept.fingerprint not in self._look_at_kinds and seems_fixed(shown, before, without):
-                    likely.append((point, shown))
-            for point, without in self._gone_by_kind(route, likely, now):
-                sightings = f"{point.kept.times:,} sightings"
-                text = f"not seen in {without:,} comparisons of its kinds of request, after {sightings}"
-                self._say_own(point, "auto-fixed", text, now)
-
-    def _gone_by_kind(
-        self, route: str, likely: list[tuple[Standpoint, int]], now: float
-    ) -> list[tuple[Standpoint, int]]:
-        """Those that every kind of request they were seen in was compared enough without since, and how many pairs that
-        were. ``likely`` has the sightings that evidence still knows.
-
-        Pairs of other kinds say nothing of a difference: a service that is not asked for what is wrong is not repaired.
-        Kinds are counted by the hour, so only hours that began after the last sighting are without it.
-        """
-        known = [(point, still, cells) for point, still in likely if (cells := self._kinds(point.kept))]
-        if not known:
-            return []
-        hours = list(self._ledger.counters.hours(min(point.kept.first for point, _, _ in known), route))
-        gone = []
-        for point, still, cells in known:
-            kept, total = point.kept, 0
-            for cell, times in cells.items():
-                before = without = 0
-                for hour, _, tally in hours:
-                    compared = tally.traffic.coverage.get(cell, (0, 0))[1]
-                    if hour >= _hour_after(kept.last):
-                        without += compared
-                    elif hour > kept.first - HOUR_SECONDS:
-                        before += compared
-                # Of old sightings the evidence is deleted; those left are taken to be of the kinds that all were of.
-                shown = min(max(1, still * times // kept.times), before)
-                if not seems_fixed(shown, before, without):
-                    break
-                total += without
-            else:
-                gone.append((point, total))
-            self._look_at_kinds[kept.fingerprint] = now + KINDS_SECONDS
-        return gone
-
-    def _kinds(self, kept: Kept) -> dict[str, int]:
-        """Cell of the coverage -> sightings; empty unless each sighting was in a cell of its own kind."""
-        cells = self._ledger.diffs.cells(kept.fingerprint)
-        known = OTHER not in cells and NO_KIND not in cells and sum(cells.values()) >= kept.times
-        return cells if known else {}
+                    likely[kept.fingerprint] = (kept, shown)
+                    self._look_at_kinds[kept.fingerprint] = now + KINDS_SECONDS
+            gone = gone_by_kind(self._ledger, route, likely.values())
+            for point in candidates:
+                if (found := gone.get(point.kept.fingerprint)) is not None:
+                    sightings = f"{point.kept.times:,} sightings"
+                    text = f"not seen in {found:,} comparisons of its kinds of request, after {sightings}"
+                    self._say_own(point, "auto-fixed", text, now)
 
     def _say_own(self, point: Standpoint, action: Action, text: str, now: float) -> None:
         kept = point.kept
@@ -353,11 +315,6 @@ def in_state(point: Standpoint, state: str) -> bool:
     if state == "noise":
         return point.noisy
     return state == "all" or point.standing.state == state
-
-
-def _hour_after(at: float) -> float:
-    """When the first hour begins whose figures hold nothing of ``at`` or before; figures come some seconds late."""
-    return (int(at + ON_THE_WAY_SECONDS) // HOUR_SECONDS + 1) * HOUR_SECONDS
 
 
 def _after(at: float) -> float:

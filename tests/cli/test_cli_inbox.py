@@ -226,7 +226,15 @@ def test_what_was_fixed_and_comes_back_has_regressed_and_the_metrics_know(runnin
         return float(re.search(r'^banyan_open_differences\{route="orders-read"\} (\S+)$', text, re.MULTILINE)[1])  # type: ignore[index]
 
     eventually(lambda: open_ones() == 1)
-    assert said(running, "fixed", key, "--reason", "deployed 1.2")["state"] == "fixed"
+    first = banyan(running, "fixed", key, "--reason", "deployed 1.2")
+    assert "is fixed; evidence of orders-read begins anew now" in first.stdout
+    events = ask(running.admin + "/api/events").json()["events"]
+    found = said(running, "fixed", key, "--reason", "deployed 1.2")
+    assert (found["state"], found["unchanged"]) == ("fixed", True)
+    again = banyan(running, "fixed", key, "--reason", "deployed 1.2")
+    assert again.returncode == 0
+    assert f"was already fixed at {found['fixed_at']}; nothing changed" in again.stdout
+    assert ask(running.admin + "/api/events").json()["events"] == events  # so evidence began anew once
     listed = banyan(running, "diffs").stdout
     assert listed == "No differences but fixed ones.\n1 fixed one is not shown: --state all\n"
     assert key in banyan(running, "diffs", "--state", "all").stdout

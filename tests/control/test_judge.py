@@ -94,7 +94,7 @@ def test_a_pair_is_ignored_if_all_that_it_shows_is_expected(
 
 def test_what_is_expected_is_counted_and_kept_as_evidence_by_what_it_shows(judge: Judge, tmp_path: Path) -> None:
     judge.expect(Expected({A: 0.0}, []))
-    judge.judge(pair(b'{"a":1}', b'{"a":2}'), leisure=True)
+    judge.judge(pair(b'{"a":1}', b'{"a":2}', cell="a kind"), leisure=True)
     judge.judge(pair(b'{"a":1,"b":1}', b'{"a":2,"b":2}', method="BREW"), leisure=True)
     judge.judge(pair(b'{"a":1}', b'{ "a":1}'), leisure=True)
     judge.judge(pair(b"[" * 100_000, b"[]"), leisure=True)
@@ -102,6 +102,7 @@ def test_what_is_expected_is_counted_and_kept_as_evidence_by_what_it_shows(judge
     with closing(open_database(tmp_path / "banyan.db")) as connection:
         counts = EvidenceLog(connection).counts("r", 0)
         rows = {row["path"]: row for row in DiffLog(connection).fingerprints()}
+        assert DiffLog(connection).cells(A) == {"a kind": 1}
     assert (counts.equal, counts.incomparable) == (1, 1)
     assert dict(counts.groups) == {frozenset({A}): 1, frozenset({A, B}): 1}
     assert rows["$.a"]["count"] == 2

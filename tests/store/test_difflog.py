@@ -296,7 +296,7 @@ def test_two_columns_show_what_differs_and_stay_bounded() -> None:
 def test_a_difference_tells_whom_it_affects_and_how(writer: DiffWriter, reopened: DiffLog) -> None:
     ways = [
         Way("legacy", "200/500", "GET", ("staff", "pilots")),
-        Way("legacy", "200/500", "GET", ("staff",)),
+        Way("legacy", "200/500", "GET", ("staff",), "a kind"),
         Way("candidate", "200/0", "HEAD", ()),
     ]
     for way in ways:
@@ -307,6 +307,8 @@ def test_a_difference_tells_whom_it_affects_and_how(writer: DiffWriter, reopened
     assert row["statuses"] == {"200/500": 2, "200/0": 1}
     assert row["methods"] == {"GET": 2, "HEAD": 1}
     assert row["cohorts"] == {"staff": 2, "pilots": 1}
+    assert reopened.cells("f1") == {"a kind": 1}
+    assert "cells" not in row  # keys are not for people
 
 
 def test_only_so_many_values_of_a_dimension_are_told_apart(writer: DiffWriter, reopened: DiffLog) -> None:
