@@ -38,10 +38,6 @@ class Moments:
         self._moments.append((moment, {route: each.get("verdict", "") for route, each in found.items()}))
         self._why = {route: each.get("summary", "") for route, each in found.items()}
 
-    def verdicts(self, moment: str) -> dict[str, str]:
-        """Route -> verdict at that moment; empty if it was not looked at."""
-        return dict(self._moments).get(moment, {})
-
     def table(self) -> list[str]:
         """One line for each route, one column for each moment, and why it is as it is at last."""
         rows = [["readiness", *(moment for moment, _ in self._moments), "why"]]
