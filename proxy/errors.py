@@ -30,6 +30,12 @@ class UnreachableError(BanyanError):
     exit_code = 3
 
 
+class UnknownNameError(BanyanError):
+    """A command names a route or a difference that there is not. It is a wrong command line, and never a verdict."""
+
+    exit_code = 2
+
+
 class Fault(NamedTuple):
     """One thing that is wrong in the configuration, where it is, and what may help."""
 

@@ -1,7 +1,8 @@
 """How commands speak to a running Banyan.
 
 Law: small and quick to import; one request, one answer. Who does not answer is said in one line with exit code 3, who
-refuses in one line with exit code 1. What was recorded reaches the terminal only through ``visible``.
+refuses in one line with exit code 1, or 2 for a route or a difference that there is not. What was recorded reaches the
+terminal only through ``visible``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from proxy.errors import BanyanError, UnreachableError
+from proxy.errors import BanyanError, UnknownNameError, UnreachableError
 from proxy.telemetry.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_ADMIN = "http://127.0.0.1:9900"
 TIMEOUT_SECONDS = 15.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_UNKNOWN = frozenset({"unknown-route", "unknown-diff"})
+"""Codes of refusals that mean a name on the command line."""
 
 
 def admin_option(command: F) -> F:
@@ -100,13 +103,14 @@ def segment(name: str) -> str:
 def _refused(status: int, text: str, admin: str) -> BanyanError:
     try:
         error = json.loads(text)["error"]
-        message, details = str(error["message"]), error.get("details") or {}
+        code, message, details = str(error["code"]), str(error["message"]), error.get("details") or {}
     except (ValueError, KeyError, TypeError):
         return UnreachableError(f"what answers at {visible(admin, 200)} is not a Banyan's admin side (status {status})")
     if status == 401:
         message = "a token is needed; set BANYAN_TOKEN"
     faults = [visible(_fault(fault), 500) for fault in details.get("faults", [])] if isinstance(details, dict) else []
-    return BanyanError("\n".join([visible(message, 1000), *faults]))
+    refused = UnknownNameError if code in _UNKNOWN else BanyanError
+    return refused("\n".join([visible(message, 1000), *faults]))
 
 
 def _fault(fault: dict[str, Any]) -> str:

@@ -26,7 +26,8 @@ _ORDER = ("not-met", "unknown", "met", "not-asked")
 def readiness(context: click.Context, route: str, as_json: bool, admin: str) -> None:
     """Say whether ROUTE may be cut over, by the criteria in its ready_when, with the reasons.
 
-    Exits 0 when it is ready, 1 when it is not, 2 when that cannot be said yet: without evidence no route is ready.
+    Exits 0 when it is ready, 1 when it is not, 2 when that cannot be said yet (or there is
+    no such route): without evidence no route is ready.
 
     \b
     Example:

@@ -56,12 +56,15 @@ async def sample(operations: Operations, identity: str) -> dict[str, Any]:
     RefusedError when there is none."""
     ledger = operations.ledger
 
-    def look() -> dict[str, Any] | None:
+    def look() -> dict[str, Any]:
         pair = ledger.diffs.sample(identity)
         if pair is None and (newest := ledger.diffs.newest_sample(identity)) is not None:
             pair = ledger.diffs.sample(newest)
         if pair is None:
-            return None
+            points = {point.kept.fingerprint: point for point in operations.inbox.look()}
+            if identity not in points:
+                raise _unknown(identity, points)
+            raise RefusedError(404, "no-pair", f"{_name(points[identity])} is known, but no pair of it is recorded now")
         point = operations.inbox.known(pair["fingerprint"])
         pair["state"] = point.standing.state if point else "new"
         pair["noisy"] = point.noisy if point else False
@@ -69,12 +72,9 @@ async def sample(operations: Operations, identity: str) -> dict[str, Any]:
         return pair
 
     try:
-        pair = await ledger.call(look)
+        return await ledger.call(look)
     except StoreLostError as error:
         raise RefusedError(503, "store-lost", str(error)) from error
-    if pair is None:
-        raise RefusedError(404, "unknown-diff", "there is no such recorded pair or fingerprint")
-    return pair
 
 
 def _said(mark: Mark) -> dict[str, Any]:

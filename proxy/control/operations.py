@@ -7,13 +7,13 @@ that cannot be recorded is refused; traffic does not notice.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import secrets
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from proxy.config.model import Route, Settings
+from proxy.config.wording import did_you_mean
 from proxy.control.children import Children
 from proxy.control.configuration import Configuration
 from proxy.control.endpoints import Roster
@@ -102,9 +102,8 @@ class Operations:
         routes = {route.id: route for route in self.serving().routes}
         if route_id in routes:
             return routes[route_id]
-        near = difflib.get_close_matches(route_id, routes, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RefusedError(404, "unknown-route", f"there is no route {route_id[:100]!r}{hint}")
+        hint = did_you_mean(route_id[:100], routes) or "`banyan routes` lists them"
+        raise RefusedError(404, "unknown-route", f"there is no route {route_id[:100]!r}; {hint}")
 
     async def tallies(self, hours: int = WINDOW_HOURS) -> dict[str, Tally]:
         """Per route, what was counted in the last ``hours``; since the start when the store is lost."""

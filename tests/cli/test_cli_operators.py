@@ -64,13 +64,8 @@ def test_stage_moves_a_route_and_rollback_brings_it_back(compared: Banyan) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("stage", "order-read", "live", "--reason", "x"), "did you mean 'orders-read'?"),
         (("stage", "only-legacy", "live", "--reason", "x"), "names no candidate"),
         (("stage", "orders-read", "live", "--reason", " "), "a change needs a reason"),
-        (("rollback", "../../x"), "there is no route"),
-        (("diffs", "nope"), "there is no route 'nope'"),
-        (("diffs", "show", "nope"), "no such recorded pair"),
-        (("report", "nope"), "there is no route 'nope'"),
     ],
 )
 def test_refusal_is_one_line_and_exit_1(compared: Banyan, words: tuple[str, ...], said: str) -> None:
@@ -78,6 +73,44 @@ def test_refusal_is_one_line_and_exit_1(compared: Banyan, words: tuple[str, ...]
     assert (run.returncode, run.stdout) == (1, "")
     assert said in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stage", "order-read", "live", "--reason", "x"), ("rollback", "order-read"), ("readiness", "order-read"),
+        ("coverage", "order-read"), ("report", "order-read"), ("diffs", "order-read"),
+        ("rules", "suggest", "order-read"), ("export-tests", "order-read", "-o", "nowhere"),
+        ("replay", "order-read", "--against", "http://127.0.0.1:1"),
+    ],
+)  # fmt: skip
+def test_an_unknown_route_is_a_usage_error_and_never_a_verdict(compared: Banyan, words: tuple[str, ...]) -> None:
+    run = banyan(*words, "--admin", compared.admin)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "banyan: there is no route 'order-read'; did you mean `orders-read`?\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("readiness", "nope"), "there is no route 'nope'; there is "),
+        (("rollback", "../../x"), "there is no route '../../x'"),
+        (("diffs", "show", "nope"), "there is no difference 'nope'; `banyan diffs` lists them"),
+        (("diffs", "show", "nope", "--as", "curl"), "there is no difference 'nope'"),
+        (("accept", "nope", "--reason", "x"), "there is no difference 'nope'"),
+    ],
+)
+def test_a_name_like_no_other_says_where_names_are(compared: Banyan, words: tuple[str, ...], said: str) -> None:
+    run = banyan(*words, "--admin", compared.admin)
+    assert (run.returncode, run.stdout, said in run.stderr) == (2, "", True), run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_show_of_a_mistyped_fingerprint_names_the_near_one(compared: Banyan) -> None:
+    (found,) = json.loads(banyan("diffs", "orders-read", "--json", "--admin", compared.admin).stdout)
+    run = banyan("diffs", "show", found["fingerprint"][:6], "--admin", compared.admin)
+    assert run.returncode == 2
+    assert f"did you mean '{found['fingerprint']}'" in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_unknown_route_gets_a_hint(shared: Shared) -> None:
     _, banyan = shared
     reply = ask(banyan.admin + "/api/routes/order-read")
     assert (reply.status, code(reply)) == (404, "unknown-route")
-    assert "did you mean 'orders-read'" in reply.json()["error"]["message"]
+    assert "did you mean `orders-read`" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("identity", ["x", "..%2F..%2Fetc%2Fpasswd", "%2e%2e", "' OR 1=1", "%00"])

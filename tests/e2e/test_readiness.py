@@ -115,8 +115,8 @@ def test_the_verdict_is_the_same_everywhere(operator: Operator, setup: Setup) ->
 
 def test_an_unknown_route_and_a_banyan_that_is_not_there_have_exit_codes_of_their_own(operator: Operator) -> None:
     unknown = operator.run("readiness", "orders-raed")
-    assert unknown.returncode == 1
-    assert "did you mean 'orders-read'?" in unknown.stderr
+    assert unknown.returncode == 2
+    assert "did you mean `orders-read`?" in unknown.stderr
     gone = subprocess.run(
         [sys.executable, "-m", "proxy", "readiness", "orders-read", "--admin", "http://127.0.0.1:1"],
         capture_output=True, text=True, timeout=30,

@@ -127,7 +127,7 @@ def test_nothing_recorded_and_nobody_there_have_exit_codes_of_their_own(shop: Sh
     no_banyan = shop.replay(shop.good, "--admin", f"http://127.0.0.1:{free_port()}")
     assert (no_banyan.returncode, "no Banyan answers at" in no_banyan.stderr) == (UNREACHABLE, True)
     unknown = shop.run("replay", "shoop", "--against", shop.good.url)
-    assert (unknown.returncode, "did you mean 'shop'?" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "did you mean `shop`?" in unknown.stderr) == (2, True)
 
 
 def test_safe_only_and_credentials(shop: Shop) -> None:
