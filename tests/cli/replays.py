@@ -8,22 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from click.testing import Result
+from recorded import BUDGET, KEY, said
 
 from proxy.compare.record import answer as recorded_side
 from proxy.compare.record import request as recorded_request
 from proxy.compare.redact import make_redactor
-from proxy.compare.result import Budget
 from proxy.config.comparing import Compare, Redaction, written_compare
 from proxy.messages import Answer, Fields, Pair
 
-KEY = "a redaction key of 2026"
-BUDGET = Budget()
 JSON: Fields = [(b"Content-Type", b"application/json")]
 MATCHED, MISMATCHED, INCONCLUSIVE, UNREACHABLE = 0, 1, 2, 3
-
-
-def said(body: Any, status: int = 200, fields: Fields = JSON) -> Answer:
-    return Answer(status, fields, json.dumps(body).encode(), truncated=False, seconds=0.01)
 
 
 def recorded(

@@ -11,7 +11,8 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from faults import Background
-from replays import INCONCLUSIVE, JSON, MATCHED, MISMATCHED, UNREACHABLE, Run, material, outcome, recorded, said
+from recorded import said
+from replays import INCONCLUSIVE, JSON, MATCHED, MISMATCHED, UNREACHABLE, Run, material, outcome, recorded
 from scripted import Act, Message, Upstream, free_port, ok
 
 from proxy.cli import main, replaying

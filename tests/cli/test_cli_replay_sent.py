@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 
-from replays import JSON, KEY, MATCHED, MISMATCHED, Run, material, outcome, recorded, said
+from recorded import KEY, said
+from replays import JSON, MATCHED, MISMATCHED, Run, material, outcome, recorded
 from scripted import Message, Upstream, ok
 
 from proxy.messages import Answer, Fields
