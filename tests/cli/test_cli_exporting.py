@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any
 
-import orjson
 import pytest
+from exported import asked, found, material
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import live, said
 
-from proxy.cli import export_tests
 from proxy.cli.exporting import cases
-from proxy.cli.suite import test_recorded as suite
-from proxy.compare.record import answer as recorded_side
-from proxy.compare.redact import make_redactor
-from proxy.compare.result import Budget
-from proxy.compare.rules import compile_rules
-from proxy.compare.verdict import compare_pair
-from proxy.config.comparing import Compare, Redaction, written_compare
 from proxy.errors import BanyanError
-from proxy.messages import Answer, Fields, Pair
+from proxy.messages import Answer
 
-UNDER = make_redactor(Redaction(keys=["a redaction key of 2026"]), b"f" * 32)
-BUDGET = Budget()
 many = settings(deadline=None, max_examples=300)
-
-
-def said(body: Any, media: str = "application/json", status: int = 200, *more: tuple[bytes, bytes]) -> Answer:
-    raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else orjson.dumps(body)
-    fields: Fields = [(b"Content-Type", media.encode())] if media else []
-    return Answer(status, [*fields, *more], raw, truncated=False, seconds=0.01)
-
-
-def asked(method: str = "GET", target: str = "/x", body: str = "", kind: str = "none", **more: Any) -> dict[str, Any]:
-    stored = {"kind": kind, "bytes": len(body), "text": body, "cut": False}
-    return {"method": method, "target": target, "headers": [], "body": stored, "cut": False, **more}
-
-
-def material(
-    *answers: Answer, expected: list[list[str]] | None = None, requests: list[Any] | None = None, **rules: Any
-) -> dict[str, Any]:
-    made = [recorded_side(answer, BUDGET, UNDER) for answer in answers]
-    return json.loads(json.dumps({  # type: ignore[no-any-return]
-        "route": "orders-read", "compare": written_compare(Compare.model_validate(rules)),
-        "redaction": {}, "expected": expected or [],
-        "requests": [
-            {"at": "2026-01-02T03:04:05Z", "request": request, "legacy": side}
-            for side, request in zip(made, requests or [asked()] * len(made), strict=True)
-        ],
-    }))  # fmt: skip
-
-
-def found(legacy: Answer, fresh: Answer, **more: Any) -> list[str]:
-    """What the exported test of ``legacy`` says of another answer."""
-    made, left_out = cases(material(legacy, **more), safe_only=False)
-    assert not left_out
-    (case,) = suite.read(export_tests._json(made))["cases"]
-    headers = http.client.HTTPMessage()
-    for name, value in fresh.fields:
-        headers[name.decode()] = value.decode("latin-1")
-    return list(suite.differences(case["expected"], fresh.status, headers, fresh.body))
-
-
-def live(legacy: Answer, fresh: Answer, **rules: Any) -> str:
-    pair = Pair(
-        generation=0, route="", request_id="", at=0.0, method="GET", target=b"/", fields=[], body=b"", arm="legacy",
-        reason="", cohorts=[], legacy=legacy, candidate=fresh,
-    )  # fmt: skip
-    return compare_pair(pair, compile_rules(Compare.model_validate(rules)), BUDGET, lambda: 0.0, UNDER).verdict
 
 
 # -- the same as live -------------------------------------------------------------------------------------------------
@@ -107,7 +53,7 @@ rules = st.fixed_dictionaries(
 @given(documents, documents, rules)
 def test_a_test_passes_exactly_if_the_rules_call_the_answers_equal(one: Any, two: Any, chosen: dict[str, Any]) -> None:
     a, b = said(json.dumps(one)), said(json.dumps(two))
-    verdict = live(a, b, **chosen)
+    verdict = live(a, b, **chosen).verdict
     if verdict != "incomparable":
         assert (found(a, b, **chosen) == []) == (verdict in ("matched", "ignored"))
 
@@ -227,133 +173,6 @@ def test_what_was_accepted_is_let_pass_and_no_more(kind: str, path: str, one: An
     assert found(said(one), said(two)) != []
     assert found(said(one), said(two), expected=[[kind, path]]) == []
     assert found(said(one), said(two), expected=[[kind, "$.elsewhere"], ["redirect", path]]) != []
-
-
-# -- heads ------------------------------------------------------------------------------------------------------------
-
-
-def test_another_status_is_a_failure_that_shows_the_body() -> None:
-    failing = found(said({"id": 1}), said({"error": "no\x1b[2J"}, "application/json", 500))
-    assert failing == ["status: expected 200, got 500", 'body: b\'{"error":"no\\\\u001b[2J"}\'']
-    assert found(said({}), said({}, "application/json", 201)) == ["status: expected 200, got 201"]
-    assert found(said({}), said({}, "application/json", 201), expected=[["status", "status"]]) == []
-    assert found(said({}), said({}, "application/json", 400), expected=[["status", "status"]]) != []
-
-
-def test_compared_fields_are_those_of_the_rules() -> None:
-    one = said({}, "application/json", 200, (b"X-Total", b"1"), (b"X-Total", b"2"))
-    two = said({}, "application/json", 200, (b"X-Total", b"1, 2"))
-    assert found(one, two) == []
-    (message,) = found(one, two, headers=["X-Total"])
-    assert message == "header x-total: expected ['1', '2'], got ['1, 2']"
-    assert found(one, two, headers=["x-total"], ignore=["header:x-total"]) == []
-    assert found(one, two, headers=["x-total"], match={"header:x-total": "number"}) == []
-    assert found(one, said({}), headers=["x-total"], match={"header:x-total": "number"}) == [
-        "header x-total: expected, got none"
-    ]
-    assert found(one, two, headers=["x-total"], expected=[["header", "header:x-total"]]) == []
-    moved = said({}, "application/json", 200, (b"Location", b"/x"))
-    assert found(said({}), moved) == ["header location: expected [], got ['/x']"]
-    assert found(said({}), moved, expected=[["redirect", "header:location"]]) == []
-
-
-@pytest.mark.parametrize(
-    ("one", "two", "same"),
-    [
-        ("application/json", "Application/JSON; charset=utf-8", True),
-        ("text/html;charset=utf-8", 'text/html; charset="UTF-8"', True),
-        ("text/html; charset=utf-8", "text/html", False),
-        ("text/html", "text/plain", False),
-    ],
-)
-def test_media_types_are_compared_as_they_are_live(one: str, two: str, same: bool) -> None:
-    a, b = said("{}", one), said("{}", two)
-    assert (found(a, b) == []) == same == (live(a, b) == "matched")
-
-
-def test_cookies_are_asked_for_by_name() -> None:
-    sets = (b"Set-Cookie", b"sid=abc; Path=/"), (b"Set-Cookie", b"theme=dark")
-    legacy = said({}, "application/json", 200, *sets)
-    assert (
-        found(legacy, said({}, "application/json", 200, (b"Set-Cookie", b"theme=x"), (b"Set-Cookie", b"sid=y"))) == []
-    )
-    half = said({}, "application/json", 200, sets[0])
-    assert found(legacy, half) == ["cookie theme: expected, not set"]
-    assert found(legacy, half, ignore=["cookie:theme"]) == []
-    assert found(legacy, half, expected=[["cookie", "cookie:theme"]]) == []
-    assert found(legacy, half, headers=[]) == []
-
-
-def test_masked_and_undecodable_fields_only_have_to_be_there() -> None:
-    one = said({}, "application/json", 302, (b"Location", b"/caf\xe9?token=abcdef012345"))
-    two = said({}, "application/json", 302, (b"Location", b"/x?token=b"))
-    assert found(one, two) == []
-    assert found(one, said({}, "application/json", 302)) == ["header location: expected, got none"]
-    accented = said({}, "application/json", 302, (b"Location", "/café".encode()))
-    assert found(accented, accented) == []
-
-
-# -- bodies of other media --------------------------------------------------------------------------------------------
-
-
-def kind_of(legacy: Answer, **more: Any) -> str:
-    return str(cases(material(legacy, **more), safe_only=False)[0]["cases"][0]["expected"]["kind"])
-
-
-def picture(size: int) -> bytes:
-    return b"\x89PNG\r\n\x1a\n\x00\xff" + b"\x01" * size
-
-
-def test_text_is_compared_line_by_line() -> None:
-    a = said("one\ntwo\nthree", "text/plain; charset=iso-8859-1")
-    assert kind_of(a) == "text"
-    assert found(a, a) == []
-    (message,) = found(a, said("one\nzwei\nthree", "text/plain; charset=iso-8859-1"))
-    assert message == 'body, line 2: expected "two", got "zwei"'
-    (longer,) = found(a, said("one\ntwo\nthree\nfour", "text/plain; charset=iso-8859-1"))
-    assert longer == 'body, line 4: expected null, got "four"'
-    latin = said("café".encode("latin-1"), "text/plain; charset=iso-8859-1")
-    assert found(latin, latin) == []
-    assert found(said("a", "text/x; charset=none"), said("a", "text/x; charset=none")) == []
-
-
-def test_bytes_are_compared_by_length_and_open_digest() -> None:
-    long, short = said(picture(9000), "image/png"), said(picture(90), "image/png")
-    assert found(long, long) == found(short, short) == []
-    assert found(long, said(picture(9000)[:-1] + b"\2", "image/png")) == [
-        "body: 9010 bytes as expected, but other ones"
-    ]
-    assert found(short, said(picture(91), "image/png")) == ["body: expected 100 bytes, got 101"]
-    assert found(short, said(picture(91), "image/png"), expected=[["digest", "body"]]) == []
-
-
-@pytest.mark.parametrize(
-    "media",
-    ["text/html", "application/xml", "text/csv", "text/event-stream", "application/x-ndjson",
-     "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"],
-)  # fmt: skip
-def test_of_other_media_only_is_seen_that_there_is_a_body(media: str) -> None:
-    a = said("id=1", media)
-    assert kind_of(a) == "presence"
-    assert found(a, said("something else", media)) == []
-    assert found(a, said("", media)) == ["body: expected one, got none"]
-
-
-def test_what_is_masked_or_was_not_read_is_not_compared() -> None:
-    assert kind_of(said("password=hunter2", "text/plain")) == "presence"
-    assert kind_of(said(b"caf\xe9", "text/plain")) == "presence"
-    assert kind_of(said('{"a":1,"a":2}')) == "presence"
-    coded = (b"Content-Encoding", b"unknown")
-    assert kind_of(said(picture(9000), "image/png", 200, coded)) == "presence"
-
-
-def test_nothing_is_nothing() -> None:
-    none = said("", "", 204)
-    assert found(none, none) == []
-    assert found(none, said("x", "", 204)) == ["body: expected none, got b'x'"]
-    assert kind_of(none, expected=[["extra", "body"]]) == "any"
-    assert kind_of(said({}), expected=[["missing", "body"]]) == "any"
-    assert kind_of(said({}), ignore=["$"]) == "any"
 
 
 # -- which requests become cases --------------------------------------------------------------------------------------
