@@ -66,7 +66,7 @@ class RouteCounters(msgspec.Struct):
     paired: Paired = msgspec.field(default_factory=Paired)
     coverage: dict[str, list[int]] = msgspec.field(
         default_factory=dict
-    )  # cell (core.coverage) -> [seen in traffic that legacy answered, compared with a candidate's answer]
+    )  # cell (core.coverage) -> [seen in traffic that legacy answered, found equal in the worker]
 
 
 class BreakerFigures(msgspec.Struct):
@@ -153,6 +153,9 @@ class CompareCounters(msgspec.Struct):
     expected: dict[str, int] = msgspec.field(
         default_factory=dict
     )  # why pairs are "ignored": "rules" | "accepted" | "noise" -> n
+    covered: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # cell (core.coverage) -> pairs that were compared to the end here
     selfs: int = 0  # pairs of legacy with itself that were compared to the end here
     shapes: dict[str, list[int]] = msgspec.field(
         default_factory=dict

@@ -23,8 +23,8 @@ class ShapeRow(msgspec.Struct):
     compared: int
 
 
-class Row(msgspec.Struct):
-    """One cell: a kind of request with a kind of answer."""
+class Kind(msgspec.Struct):
+    """A kind of request with a kind of answer: the fields of a cell."""
 
     method: str
     status: int
@@ -32,21 +32,20 @@ class Row(msgspec.Struct):
     parameters: list[str]
     cohorts: list[str]
     media: str
+
+
+class Row(Kind):
+    """One cell."""
+
     seen: int
     compared: int
     shapes: list[ShapeRow]  # most frequent first
     words: str  # ``GET /orders/{id} with page, sort by staff -> 200 json``
 
 
-class Never(msgspec.Struct):
+class Never(Kind):
     """What legacy answered and no candidate was compared in: a whole cell, or one ``shape`` of its answers."""
 
-    method: str
-    status: int
-    endpoint: str
-    parameters: list[str]
-    cohorts: list[str]
-    media: str
     shape: str  # empty: the whole cell
     seen: int  # requests; of a shape it is reckoned from the sample that was looked at
     words: str
@@ -68,9 +67,7 @@ def coverage_of(tally: Tally) -> Coverage:
     """The coverage that a route's figures show."""
     shapes = _shapes(tally.compare.shapes)
     rows = [
-        _row(key, seen, compared, shapes.get(key, []))
-        for key, (seen, compared) in tally.traffic.coverage.items()
-        if seen
+        _row(key, seen, compared, shapes.get(key, [])) for key, (seen, compared) in tally.coverage().items() if seen
     ]
     rows.sort(key=lambda row: (-row.seen, row.words))
     seen = sum(row.seen for row in rows)

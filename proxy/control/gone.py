@@ -27,7 +27,7 @@ def gone_by_kind(ledger: Ledger, route: str, likely: Iterable[tuple[Kept, int]])
     if not known:
         return {}
     hours = [
-        (hour, tally.traffic.coverage)
+        (hour, tally.coverage())
         for hour, _, tally in ledger.counters.hours(min(kept.first for kept, _, _ in known), route)
     ]
     gone = {}

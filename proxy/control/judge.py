@@ -26,8 +26,10 @@ from proxy.core.coverage import KNOWN_METHODS
 from proxy.messages import SIZE_RATIO_BUCKETS, Answer, CompareCounters, Expected, Pair
 from proxy.store.batch import Seen, Way
 from proxy.store.diff_writer import DiffWriter
+from proxy.store.difflog import COMPARED
 from proxy.store.evidence import EQUAL, INCOMPARABLE, MORE, group_of
 from proxy.store.rates import Sighting
+from proxy.store.tally import add_cells
 from proxy.telemetry import logs
 
 MAX_RECORDED = 10
@@ -125,6 +127,8 @@ class Judge:
             counters.incomparable[result.reason] = counters.incomparable.get(result.reason, 0) + 1
         if why:
             counters.expected[why] = counters.expected.get(why, 0) + 1
+        if pair.cell and result.verdict in COMPARED:
+            add_cells(counters.covered, {pair.cell: 1})
         ratio = _size_ratio(pair.legacy, pair.candidate)
         if ratio is not None:
             counters.sizes[bisect_left(SIZE_RATIO_BUCKETS, ratio)] += 1

@@ -116,24 +116,26 @@ OTHER: Final = cell_key(Cell("other", 0, "*", ("*",), ("*",), "*"))
 class CellCount:
     """One cell of a route in a worker, with its figures."""
 
-    __slots__ = ("compared", "key", "seen")
+    __slots__ = ("equal", "key", "seen", "sent")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.seen = 0
         """Requests that legacy answered to the client, or as the reverse shadow."""
-        self.compared = 0
-        """Of these, how many were compared with an answer of the candidate's."""
+        self.equal = 0
+        """Of these, how many were found equal to an answer of the candidate's."""
+        self.sent = 0
+        """Of these, how many went to the comparator, which knows whether they were compared."""
 
     @property
     def look_at_unpaired(self) -> bool:
         """The next answer without a candidate's beside it is one of those that are looked at."""
-        return due(self.seen - self.compared)
+        return due(self.seen - self.equal - self.sent)
 
     @property
     def look_at_paired(self) -> bool:
         """The next equal pair is one of those that are looked at."""
-        return due(self.compared)
+        return due(self.equal)
 
 
 LOOKS_FIRST: Final = 20
@@ -201,10 +203,10 @@ class CellTable:
         return False
 
     def counts(self) -> dict[str, list[int]]:
-        """Key -> [seen, compared], of the cells that were seen."""
-        found = {key: [cell.seen, cell.compared] for key, cell in self._keys.items() if cell.seen}
+        """Key -> [seen, equal], of the cells that were seen."""
+        found = {key: [cell.seen, cell.equal] for key, cell in self._keys.items() if cell.seen}
         if self.other.seen:
-            found[OTHER] = [self.other.seen, self.other.compared]
+            found[OTHER] = [self.other.seen, self.other.equal]
         return found
 
     def _new(self, facts: tuple[str, int, str, str, str, str]) -> CellCount:

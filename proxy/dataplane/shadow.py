@@ -174,11 +174,11 @@ class Pairing(Asking):
                 count(counters.shadow, "compared")
                 if cell is not None:
                     self._look(cell)
-                    cell.compared += 1
+                    cell.equal += 1
         elif (reason := self._worker.send_pair(self._pair())) == "":
             count(counters.shadow, "self" if itself else "sent-to-comparator")
             if cell is not None:
-                cell.compared += 1
+                cell.sent += 1
         else:
             self._stats.shadow_dropped(reason)
         self._let_go()

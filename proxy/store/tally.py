@@ -24,6 +24,13 @@ class Tally(msgspec.Struct):
         found["matched"] += self.traffic.matched
         return found
 
+    def coverage(self) -> dict[str, list[int]]:
+        """Cell -> [seen in legacy's traffic, pairs compared to the end]; who compared them is as above."""
+        found = {cell: list(columns) for cell, columns in self.traffic.coverage.items()}
+        for cell, count in self.compare.covered.items():
+            found.setdefault(cell, [0, 0])[1] += count
+        return found
+
 
 VERDICTS = ("matched", "ignored", "mismatched", "incomparable")
 
@@ -44,15 +51,22 @@ def add_histogram(into: Histogram, more: Histogram) -> None:
         into.total += more.total
 
 
-MAX_PAIRS = 10_000
-"""Keys of one table of two columns. Each process sends a bounded number of its own; this bounds the sum over those
-that come and go."""
+MAX_KEYS = 10_000
+"""Of one table whose keys are no names of the configuration. Each process sends a bounded number of its own; this
+bounds the sum over those that come and go."""
+
+
+def add_cells(into: dict[str, int], more: dict[str, int]) -> None:
+    """Add counts of cells; what finds no room is added to the cell OTHER."""
+    for name, count in more.items():
+        key = name if name in into or len(into) < MAX_KEYS else OTHER
+        into[key] = into.get(key, 0) + count
 
 
 def add_pairs(into: dict[str, list[int]], more: dict[str, list[int]], rest: str) -> None:
     """Add counts of two columns, key by key; what finds no room is added to the key ``rest``."""
     for name, (one, two) in more.items():
-        key = name if name in into or len(into) < MAX_PAIRS else rest
+        key = name if name in into or len(into) < MAX_KEYS else rest
         known = into.get(key, (0, 0))
         into[key] = [known[0] + one, known[1] + two]
 
@@ -72,6 +86,7 @@ def add(into: Tally, more: Tally) -> None:
     add_pairs(into.traffic.coverage, more.traffic.coverage, OTHER)
     add_pairs(into.compare.shapes, more.compare.shapes, f"{OTHER}\x1f")
     add_counts(into.compare.expected, more.compare.expected)
+    add_cells(into.compare.covered, more.compare.covered)
     into.compare.selfs += more.compare.selfs
     into.compare.sizes = [a + b for a, b in zip(into.compare.sizes, more.compare.sizes, strict=True)]
     add_counts(into.compare.verdicts, more.compare.verdicts)
@@ -94,6 +109,7 @@ def since(now: Tally, before: Tally) -> Tally:
     delta.traffic.coverage = _pairs_since(now.traffic.coverage, before.traffic.coverage)
     delta.compare.shapes = _pairs_since(now.compare.shapes, before.compare.shapes)
     delta.compare.expected = _counts_since(now.compare.expected, before.compare.expected)
+    delta.compare.covered = _counts_since(now.compare.covered, before.compare.covered)
     delta.compare.selfs = max(0, now.compare.selfs - before.compare.selfs)
     delta.compare.sizes = [max(0, a - b) for a, b in zip(now.compare.sizes, before.compare.sizes, strict=True)]
     delta.compare.verdicts = _counts_since(now.compare.verdicts, before.compare.verdicts)

@@ -106,6 +106,29 @@ def test_what_was_never_compared_is_listed_until_it_is(tmp_path: Path, backgroun
         setup.close()
 
 
+def test_pairs_that_could_not_be_compared_cover_nothing(tmp_path: Path, background: Background) -> None:
+    def deep(message: Message) -> bytes:
+        return ok(b"[" * 5000 + b"]" * 5000 if message.target.endswith(b"/deep") else answer(message)[-9:], JSON)
+
+    legacy, candidate = background.enter(Upstream(answer)), background.enter(Upstream(deep))
+    setup = Setup(tmp_path)
+    try:
+        setup.write(more=ROUTE.replace("0%", "100%", 1), legacy=legacy.url, candidate=candidate.url)
+        banyan = setup.start()
+        for path in ("deep", "shallow") * 3:
+            assert ask(f"{banyan.url}/shop/{path}").status == 200
+        found = eventually(lambda: (c := coverage(banyan))["compared"] == 3 and c)
+        assert {cell["endpoint"]: (cell["seen"], cell["compared"]) for cell in found["cells"]} == {
+            "/shop/deep": (3, 0),
+            "/shop/shallow": (3, 3),
+        }
+        assert banyan.route("shop")["verdicts"]["incomparable"] == 3
+        assert found["share"] == 0.5
+        assert [lack["words"] for lack in found["never"]] == ["GET /shop/deep -> 200 json"]
+    finally:
+        setup.close()
+
+
 def looked_at(cell: Any) -> int:
     return sum(shape["seen"] for shape in cell["shapes"])
 

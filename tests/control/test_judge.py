@@ -161,6 +161,17 @@ def test_pairs_without_a_verdict_are_only_lost_when_nobody_looks(judge: Judge, p
     assert judge.routes["r"].incomparable == {"queue-full": 1}
 
 
+def test_only_pairs_that_are_compared_to_the_end_cover_their_cell(judge: Judge) -> None:
+    judge.judge(pair(b'{"a":1}', b'{"a":2}', cell="differs"), leisure=True)
+    judge.judge(pair(b'{"a":1}', b'{ "a":1}', cell="same"), leisure=True)
+    judge.judge(pair(b"[" * 100_000, b"[]", cell="too deep"), leisure=True)
+    judge.judge(pair(b'{"a":1}', b'{"a":2}', cell="itself", purpose="self"), leisure=True)
+    judge.judge(pair(b'{"a":1}', b"", cell="looked at", purpose="seen"), leisure=True)
+    judge.judge(pair(b'{"a":1}', b'{"a":2}'), leisure=True)
+    judge.skip(pair(b'{"a":1}', b'{"a":2}', cell="no room"), "queue-full")
+    assert judge.routes["r"].covered == {"differs": 1, "same": 1}
+
+
 def test_reads_after_a_write_are_compared_like_others(judge: Judge) -> None:
     assert judge.judge(pair(b'{"a":1}', b'{"a":2}', purpose="read-back"), leisure=True).verdict == "mismatched"
     assert judge.routes["r"].verdicts == {"mismatched": 1}

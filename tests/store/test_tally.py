@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from proxy.core.coverage import OTHER
 from proxy.messages import DURATION_BUCKETS_SECONDS, CompareCounters, Histogram, RouteCounters
-from proxy.store.tally import MAX_PAIRS, Tally, add, copy, is_empty, since
+from proxy.store.tally import MAX_KEYS, Tally, add, copy, is_empty, since
 
 counts = st.dictionaries(st.sampled_from(["x", "y", "z"]), st.integers(1, 10**9), max_size=3)
 buckets = len(DURATION_BUCKETS_SECONDS) + 1
@@ -24,7 +24,7 @@ tallies = st.builds(
         RouteCounters,
         requests=counts, durations=histograms, fallbacks=counts, shadow_dropped=counts, matched=st.integers(0, 100),
     ),
-    st.builds(CompareCounters, verdicts=counts),
+    st.builds(CompareCounters, verdicts=counts, covered=counts),
 )  # fmt: skip
 
 
@@ -59,8 +59,24 @@ def test_matches_found_by_workers_and_by_the_comparator_are_one_verdict() -> Non
 def test_tables_of_two_columns_are_bounded_and_lose_no_count() -> None:
     total = Tally()
     for process in range(3):
-        cells = {f"{process}.{number}": [2, 1] for number in range(MAX_PAIRS // 2)}
+        cells = {f"{process}.{number}": [2, 1] for number in range(MAX_KEYS // 2)}
         add(total, Tally(traffic=RouteCounters(coverage=cells)))
-    assert len(total.traffic.coverage) == MAX_PAIRS + 1
-    assert total.traffic.coverage[OTHER] == [MAX_PAIRS, MAX_PAIRS // 2]
-    assert sum(seen for seen, _ in total.traffic.coverage.values()) == 3 * MAX_PAIRS
+    assert len(total.traffic.coverage) == MAX_KEYS + 1
+    assert total.traffic.coverage[OTHER] == [MAX_KEYS, MAX_KEYS // 2]
+    assert sum(seen for seen, _ in total.traffic.coverage.values()) == 3 * MAX_KEYS
+
+
+def test_cells_are_bounded_and_lose_no_count() -> None:
+    total = Tally()
+    for process in range(3):
+        cells = {f"{process}.{number}": 2 for number in range(MAX_KEYS // 2)}
+        add(total, Tally(compare=CompareCounters(covered=cells)))
+    assert len(total.compare.covered) == MAX_KEYS + 1
+    assert total.compare.covered[OTHER] == MAX_KEYS
+    assert sum(total.compare.covered.values()) == 3 * MAX_KEYS
+
+
+def test_the_coverage_is_what_workers_found_equal_and_what_the_comparator_compared() -> None:
+    tally = Tally(RouteCounters(coverage={"a": [5, 2], "b": [3, 0]}), CompareCounters(covered={"a": 1, "c": 1}))
+    assert tally.coverage() == {"a": [5, 3], "b": [3, 0], "c": [0, 1]}
+    assert tally.traffic.coverage["a"] == [5, 2]
