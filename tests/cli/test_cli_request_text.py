@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from running import Upstream
+from recorded_requests import KEY, OTHER, SECRET, header_names, many, paths, record, values, words
 
 from proxy.cli import again
-from proxy.cli.request_pytest import look
 from proxy.cli.request_text import as_text, curl, hurl
-from proxy.compare.masks import configured_key, mask
-
-KEY = configured_key("a redaction key of 2026")
-SECRET = mask("hunter2", KEY)
-OTHER = mask("hunter3", KEY)
-HOSTILE = [
-    "'; touch pwned; '", "$(touch pwned)", "`touch pwned`", "${IFS}touch", '"', "\\", "\\'", "'", "a\nb", "a\r\nb",
-    "\x1b[2J\x1b]0;x\x07", "é", "\U0001f600", "{{base_url}}", "{", "{{", "#", "@/etc/passwd", '"""', "'''", "\\N{DASH}",
-    "```", "!!", "%s", "%", "\t", "\x7f", "\u202e", "~", "-o", "\\x41", "\\u{41}", "*", "[1-9]", "f'{1}'", "\x01",
-]  # fmt: skip
-words = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
-                                                    max_size=5), max_size=4).map("".join)  # fmt: skip
-values = words.map(lambda text: re.sub(r"[\r\n]", "", text).strip())
-header_names = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=10).filter(
-    lambda name: name.lower() not in again._NOT_SENT and name.lower() not in ("accept-encoding", "te")
-)
-paths = words.map(lambda text: "/" + quote(text, safe="".join(map(chr, range(0x21, 0x7F)))).replace("#", "%23"))
-many = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def record(
-    method: str = "GET", target: str = "/orders/1", headers: list[list[str]] | None = None, body: str = "",
-    kind: str = "text", status: int = 200, answer: Any = None, **more: Any,
-) -> dict[str, Any]:  # fmt: skip
-    answered = json.dumps({"id": 1} if answer is None else answer)
-    return {
-        "route": "orders-read", "at": "2026-01-02T03:04:05.000Z", "kind": "value", "path": "$.id",
-        "request": {
-            "method": method, "target": target, "headers": headers or [], "cut": False,
-            "body": {"kind": kind if body else "none", "bytes": len(body), "text": body, "cut": False},
-        },
-        "legacy": {
-            "status": status, "failure": "", "seconds": 0.1, "headers": [["Content-Type", "application/json"]],
-            "body": {"kind": "json", "bytes": len(answered), "text": answered, "cut": False},
-        },
-        **more,
-    }  # fmt: skip
-
+from proxy.compare.masks import mask
 
 # -- curl -------------------------------------------------------------------------------------------------------------
 
@@ -297,40 +255,7 @@ def test_hurl_looks_at_the_place_of_the_difference_or_says_that_it_does_not(kind
     assert ("# The answer's body is not looked at." in text) == (not said)
 
 
-# -- pytest -----------------------------------------------------------------------------------------------------------
-
-
-def evaluated(text: str, environ: dict[str, str]) -> dict[str, Any]:
-    """What the test in a text sends, with an http.client that only notes it."""
-    tree = ast.parse(text)
-    call = next(
-        node for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "request"
-    )  # fmt: skip
-    names = {"os": type("os", (), {"environ": environ}), "BASE": type("Base", (), {"path": "/v2/"})}
-    method, target, body, headers = (eval(compile(ast.Expression(each), "x", "eval"), names) for each in call.args)
-    return {"method": method, "target": target, "body": body, "headers": headers}
-
-
-@many
-@given(paths, st.dictionaries(header_names, values, max_size=3), words, words)
-def test_the_test_that_is_written_sends_what_was_recorded(
-    target: str, fields: dict[str, str], body: str, route: str
-) -> None:
-    made = record("PUT", target, [[name, value] for name, value in fields.items()], body, route=route, kind=body)
-    text = as_text({**made, "kind": body, "path": body}, "pytest")
-    sent = evaluated(text, {})
-    assert sent["method"] == "PUT"
-    assert sent["target"] == "/v2" + target
-    assert sent["body"] == (body.encode() if body else None)
-    assert sent["headers"] == {name: value.encode() for name, value in again.joined_fields(made["request"])}
-
-
-def test_a_target_that_no_url_has_is_encoded_and_said() -> None:
-    text = as_text(record(target="/é x"), "pytest")
-    assert unquote(evaluated(text, {})["target"]) == "/v2/é x"
-    assert "with characters in the target that no URL has" in text
-    assert evaluated(as_text(record("OPTIONS", "*"), "pytest"), {})["target"] == "*"
+# -- notes -------------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_what_was_asked_is_said() -> None:
@@ -353,83 +278,3 @@ def test_notes_stay_comments(run: Any) -> None:
     assert run(curl(made))[-1] == b"http://127.0.0.1:8080/orders/1"
     compile(as_text(made, "pytest"), "x", "exec")
     assert all(line.startswith("# ") for line in hurl(made).split("GET")[0].splitlines())
-
-
-def outcome(text: str, url: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the test in a text passes."""
-    monkeypatch.setenv("BASE_URL", url)
-    names: dict[str, Any] = {}
-    exec(compile(text, "test_it.py", "exec"), names)
-    test = next(value for name, value in names.items() if name.startswith("test_"))
-    try:
-        test()
-    except AssertionError:
-        return False
-    return True
-
-
-@pytest.fixture
-def service() -> Iterator[Upstream]:
-    made = Upstream({"id": 1, "items": [{"price": 1.5}, {"price": 2}]})
-    yield made
-    made.close()
-
-
-def test_a_written_test_is_one_that_pytest_runs(service: Upstream, tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(as_text(record(answer=service.body), "pytest"))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "BASE_URL": service.url}
-    )
-    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "worse"),
-    [
-        ("value", "$.id", {"id": 2, "items": [{"price": 1.5}, {"price": 2}]}),
-        ("type", "$.id", {"id": True, "items": [{"price": 1.5}, {"price": 2}]}),
-        ("type", "$.id", {"id": 1.0, "items": [{"price": 1.5}, {"price": 2}]}),
-        ("missing", "$.id", {"items": [{"price": 1.5}, {"price": 2}]}),
-        ("value", "$.items[*].price", {"id": 1, "items": [{"price": 1.5}, {"price": 3}]}),
-        ("size", "$.items", {"id": 1, "items": [{"price": 1.5}]}),
-        ("extra", "$.note", {"id": 1, "items": [{"price": 1.5}, {"price": 2}], "note": ""}),
-        ("content-type", "header:content-type", None),
-    ],
-)
-def test_a_written_test_passes_where_it_is_as_it_was_and_fails_where_not(
-    service: Upstream, monkeypatch: pytest.MonkeyPatch, kind: str, path: str, worse: Any
-) -> None:
-    made = record(answer=service.body, kind="text") | {"kind": kind, "path": path}
-    text = as_text(made, "pytest")
-    assert outcome(text, service.url, monkeypatch)
-    if worse is None:
-        made["legacy"]["headers"] = [["Content-Type", "text/plain"]]
-        text = as_text(made, "pytest")
-    else:
-        service.body = worse
-    assert not outcome(text, service.url, monkeypatch)
-
-
-def test_a_written_test_says_what_it_does_not_look_at() -> None:
-    masked = record(answer={"id": SECRET})
-    assert "# What differed, value $.id, is not looked at here." in as_text(masked, "pytest")
-    page = record()
-    page["legacy"]["body"] = {"kind": "text", "bytes": 9, "text": "<p>1</p>\n", "cut": False}
-    page |= {"kind": "value", "path": "$.html.body"}
-    assert "is not looked at here" in as_text(page, "pytest")
-    page |= {"kind": "text", "path": "body"}
-    assert "hashlib.sha256(body).hexdigest()" in as_text(page, "pytest")
-    failed = record(status=0)
-    assert "assert answer.status < 500, body  # legacy had not answered" in as_text(failed, "pytest")
-    huge = record() | {"path": "$.id"}
-    huge["legacy"]["body"]["text"] = f'{{"id": {"1" * 5000}}}'
-    assert "is not looked at here" in as_text(huge, "pytest")
-
-
-def test_look_finds_what_a_path_template_names() -> None:
-    document = {"a": [{"b": 1}, {"b": 2}, {}], "c": {"x": 3, "y": 4}}
-    assert look(document, ["a", None, "b"]) == [1, 2]
-    assert look(document, ["c", None]) == [3, 4]
-    assert look(document, ["gone", "b"]) == []
-    assert look(document, []) == [document]
