@@ -1,114 +1,15 @@
-"""The inbox over the store: states, noise, what is gone, what comes back, since when evidence counts."""
+"""The inbox over the store: states, noise, what comes back, since when evidence counts."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import pytest
+from inbox_rig import DAY, NOON, Rig, settings
 
 from proxy.compare.fingerprint import fingerprint
-from proxy.compare.inbox import Action, Mark
-from proxy.config.model import Settings
-from proxy.control.inbox import GONE_SECONDS, KINDS_SECONDS, Inbox, Standpoint
-from proxy.control.ledger import Ledger, StoreLostError
-from proxy.core.coverage import OTHER, Cell, cell_key
+from proxy.control.ledger import StoreLostError
 from proxy.messages import Expected, RouteCounters
-from proxy.store.batch import Batch, Seen, Way
-from proxy.store.difflog import MAX_VALUES
-from proxy.store.evidence import EQUAL, group_of
-from proxy.store.rates import Sighting
 from proxy.store.tally import Tally
-
-NOON = 1_700_000_000.0
-DAY = 86400.0
-WAY = Way("legacy", "200/200", "GET", ())
-FOUND = cell_key(Cell("GET", 200, "/o/{}", (), (), "json"))
-MISSING = cell_key(Cell("GET", 404, "/o/{}", (), (), "json"))
-HOUR = 3600.0
-
-
-def settings(**route: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "legacy": "m",
-            "upstreams": {name: {"endpoints": [f"http://127.0.0.1:{n + 1}"]} for n, name in enumerate("mno")},
-            "routes": [
-                {"id": "orders", "match": {"path": "/o"}, "candidate": "n", "stage": "shadow", **route},
-                {"id": "other", "match": {"path": "/x"}, "candidate": "n", "stage": "shadow"},
-            ],
-        }
-    )
-
-
-class Rig:
-    """A store, a clock, and an inbox over both."""
-
-    def __init__(self, path: Path) -> None:
-        self.now = NOON
-        self.settings = settings()
-        self.told: list[Expected] = []
-        self.ledger = Ledger(f"sqlite:///{path}")
-        self.inbox = self.anew()
-
-    def anew(self) -> Inbox:
-        """The inbox as it is after a restart."""
-        return Inbox(self.ledger, lambda: self.settings, self.told.append, lambda: self.now)
-
-    async def pairs(
-        self, count: int, *paths: str, route: str = "orders", within: int = 0, equal_within: int = 0, cell: str = FOUND
-    ) -> None:
-        """So many pairs of a kind of request that show differences of values at these paths, now; of legacy with
-        itself, too."""
-        batch = Batch()
-        keys = [fingerprint(route, "value", path) for path in paths]
-        batch.add_pair(route, self.now, group_of(keys) if keys else EQUAL, count)
-        batch.add_compared(route, count, within + equal_within)
-        for key, path in zip(keys, paths, strict=True):
-            if count:
-                batch.add_seen(
-                    Seen(key, route, "value", path, self.now, self.now, count, "1", "2"), WAY._replace(cell=cell), count
-                )
-            if within:
-                batch.add_within(Sighting(key, route, "value", path, self_seen=within, looks=frozenset({"number"})))
-
-        def work() -> None:
-            self.ledger.counters.add(self.now, {route: Tally(RouteCounters(coverage={cell or OTHER: [count, count]}))})
-            self.ledger.diffs.write(batch)
-            for bucket, counts in batch.evidence().items():
-                self.ledger.evidence.add(bucket, counts)
-            self.ledger.rates.add_pairs(self.now, batch.compared, {}, DAY)
-            self.ledger.rates.add_sightings(self.now, batch.sightings(), {}, DAY)
-
-        await self.ledger.call(work)
-
-    async def look(self) -> dict[str, Standpoint]:
-        """path -> where its difference stands."""
-        points = await self.ledger.call(lambda: self.inbox.look("orders"))
-        return {point.kept.path: point for point in points}
-
-    async def state(self, path: str = "$.a") -> str:
-        return (await self.look())[path].standing.state
-
-    async def say(self, action: Action, path: str = "$.a", **more: Any) -> None:
-        mark = Mark(action, self.now, "dana", "why", **more)
-        await self.ledger.call(lambda: self.inbox.say("orders", fingerprint("orders", "value", path), mark, "new"))
-
-    async def restarted(self, route: str = "orders") -> tuple[float, str] | None:
-        return await self.ledger.call(lambda: self.inbox.restarted(route))
-
-    async def actions(self) -> list[str]:
-        return [event.action for event in await self.ledger.call(lambda: self.ledger.events.recent(100))][::-1]
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(tmp_path / "banyan.db")
-    await rig.ledger.open()
-    yield rig
-    await rig.ledger.close()
-
 
 A = fingerprint("orders", "value", "$.a")
 B = fingerprint("orders", "value", "$.b")
@@ -175,101 +76,6 @@ async def test_what_was_fixed_and_is_seen_again_regresses_and_that_is_recorded_o
     rig.now += 1
     await rig.say("fixed")
     assert await rig.state() == "fixed"
-
-
-async def swept(rig: Rig) -> str:
-    """The state of ``$.a`` after enough time for Banyan to look for what is gone."""
-    rig.now += KINDS_SECONDS + GONE_SECONDS
-    await rig.inbox.sweep()
-    return await rig.state()
-
-
-async def test_what_is_not_seen_any_more_is_found_to_be_fixed_and_comes_back_as_regressed(rig: Rig) -> None:
-    for _ in range(10):
-        await rig.pairs(10, "$.a")
-        await rig.pairs(10)
-        rig.now += 10
-    await rig.pairs(40)
-    assert await swept(rig) == "new"  # 40 pairs say nothing yet
-    await rig.pairs(800)
-    assert await swept(rig) == "new"  # they are in the hour of its last sighting: by kind nobody knows their order
-    hour = rig.now = (NOON // HOUR + 1) * HOUR
-    await rig.pairs(40)
-    assert await swept(rig) == "new"
-    await rig.pairs(200)
-    assert await swept(rig) == "fixed"
-    (event,) = await rig.ledger.call(lambda: rig.ledger.events.recent(10))
-    assert (event.actor, event.action, event.route) == ("banyan", "auto-fixed", "orders")
-    assert event.reason == "not seen in 240 comparisons of its kinds of request, after 100 sightings"
-    found = await rig.restarted()
-    assert found is not None
-    assert found[0] == hour  # what is kept by the hour, and pairs, count from the same moment
-    counts = await rig.ledger.call(lambda: rig.ledger.evidence.counts("orders", found[0]))
-    assert (counts.equal, counts.mismatched()) == (240, 0)
-    totals = await rig.ledger.call(lambda: rig.ledger.counters.totals(found[0]))
-    assert totals["orders"].traffic.coverage[FOUND] == [240, 240]
-    rig.now += 1
-    await rig.pairs(1, "$.a")
-    await rig.inbox.sweep()
-    assert await rig.state() == "regressed"
-    assert await rig.actions() == ["auto-fixed", "regressed"]
-    assert await rig.restarted() is None  # it was never gone, so what was compared before counts again
-
-
-async def test_pairs_of_other_kinds_of_request_do_not_say_that_a_difference_is_gone(rig: Rig) -> None:
-    await rig.pairs(30, "$.a", cell=MISSING)
-    for _ in range(5):
-        rig.now += HOUR
-        await rig.pairs(3000, cell=FOUND)
-        assert await swept(rig) == "new"
-    assert await rig.restarted() is None
-    assert rig.inbox.open == {"orders": 1}
-    await rig.pairs(300, cell=MISSING)
-    assert await swept(rig) == "fixed"
-
-
-async def test_a_difference_of_two_kinds_of_request_is_gone_when_it_is_gone_from_both(rig: Rig) -> None:
-    await rig.pairs(30, "$.a", cell=MISSING)
-    await rig.pairs(300, "$.a", cell=FOUND)
-    rig.now += HOUR
-    await rig.pairs(3000, cell=FOUND)
-    assert await swept(rig) == "new"
-    await rig.pairs(300, cell=MISSING)
-    assert await swept(rig) == "fixed"
-
-
-@pytest.mark.parametrize("cell", ["", OTHER])
-async def test_a_difference_that_was_seen_in_no_known_kind_of_request_is_not_found_to_be_fixed(
-    rig: Rig, cell: str
-) -> None:
-    await rig.pairs(300, "$.a")
-    await rig.pairs(1, "$.a", cell=cell)
-    rig.now += HOUR
-    await rig.pairs(90_000)
-    await rig.pairs(90_000, cell=cell)
-    assert await swept(rig) == "new"
-
-
-async def test_a_difference_of_more_kinds_than_are_kept_apart_is_not_found_to_be_fixed(rig: Rig) -> None:
-    cells = [cell_key(Cell("GET", 200, f"/o/{number}", (), (), "json")) for number in range(MAX_VALUES + 1)]
-    for cell in cells:
-        await rig.pairs(30, "$.a", cell=cell)
-    rig.now += HOUR
-    for cell in cells:
-        await rig.pairs(3000, cell=cell)
-    assert await swept(rig) == "new"
-
-
-@pytest.mark.parametrize("action", ["accept", "fixed"])
-async def test_what_somebody_spoke_of_is_not_found_to_be_fixed(rig: Rig, action: Action) -> None:
-    await rig.pairs(100, "$.a")
-    rig.now += 1
-    await rig.say(action)
-    rig.now += HOUR
-    await rig.pairs(5000)
-    rig.now += 20
-    await rig.inbox.sweep()
-    assert await rig.actions() == [action]
 
 
 async def test_noise_by_rates_is_told_and_not_open_and_a_regression_in_it_is(rig: Rig) -> None:

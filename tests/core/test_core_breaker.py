@@ -1,54 +1,11 @@
 """The breaker, rule by rule."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
+from breakers import MAX_OPEN, OPEN, PROBES, WINDOW, ask, breaker, half_opened, middle, opened
 
-from proxy.config.upstreams import Breaker as Settings
-from proxy.core.breaker import MAX_CHANGES, REFUSED, SLICES, TRANSITIONS, Breaker, Event
-
-WINDOW, OPEN, MAX_OPEN, PROBES = 10.0, 30.0, 100.0, 3
-
-
-built = Settings.model_construct
-"""Settings with seconds and shares as numbers, as they are after reading."""
-
-
-def middle() -> float:
-    """Chance without jitter."""
-    return 0.5
-
-
-def breaker(**words: Any) -> Breaker:
-    given = {"consecutive_failures": 5, "error_share": 0.0, "probes": PROBES, "max_open": MAX_OPEN, **words}
-    return Breaker(built(**given))
-
-
-def ask(machine: Breaker, results: list[bool | None], now: float = 0.0) -> list[int]:
-    """One request after the other, each settled before the next."""
-    permits = []
-    for ok in results:
-        permits.append(machine.admit(now, middle))
-        machine.settle(permits[-1], ok, now, middle)
-    return permits
-
-
-def opened(now: float = 0.0, **words: Any) -> Breaker:
-    machine = breaker(consecutive_failures=1, **words)
-    ask(machine, [False], now)
-    assert machine.state == "open"
-    return machine
-
-
-def half_opened(now: float = OPEN, **words: Any) -> tuple[Breaker, list[int]]:
-    """Open since ``now - OPEN``, with all its probes under way."""
-    machine = opened(now - OPEN, **words)
-    probes = [machine.admit(now, middle) for _ in range(PROBES)]
-    assert machine.state == "half-open"
-    assert REFUSED not in probes
-    return machine, probes
-
+from proxy.core.breaker import MAX_CHANGES, REFUSED, SLICES, TRANSITIONS, Event
 
 # -- closed -----------------------------------------------------------------------------------------------------------
 
@@ -290,101 +247,7 @@ def test_probes_that_never_come_back_do_not_keep_everybody_out_for_ever() -> Non
     assert machine.state == "closed"
 
 
-# -- modes and reloads ------------------------------------------------------------------------------------------------
-
-
-def test_observe_lets_everything_pass_and_counts_what_it_would_have_refused() -> None:
-    machine = breaker(mode="observe", consecutive_failures=1)
-    ask(machine, [False])
-    assert machine.state == "open"
-    assert REFUSED not in [machine.admit(0.0, middle) for _ in range(10)]
-    assert machine.refused == 10
-    permits = [machine.admit(OPEN, middle) for _ in range(1000)]
-    assert REFUSED not in permits
-    assert machine.refused == 10 + 1000 - PROBES
-
-
-def test_observe_is_moved_by_its_probes_only() -> None:
-    machine = breaker(mode="observe", consecutive_failures=1)
-    ask(machine, [False])
-    probes = [machine.admit(OPEN, middle) for _ in range(PROBES)]
-    others = [machine.admit(OPEN, middle) for _ in range(10)]
-    for permit in others:
-        machine.settle(permit, False, OPEN, middle)
-    assert machine.state == "half-open"
-    for permit in probes:
-        machine.settle(permit, True, OPEN, middle)
-    assert machine.state == "closed"
-    for permit in others:
-        machine.settle(permit, False, OPEN, middle)
-    assert machine.state == "closed"
-
-
-def test_off_always_admits_and_never_changes() -> None:
-    machine = breaker(mode="off", consecutive_failures=1, error_share=0.01, min_requests=1)
-    assert REFUSED not in ask(machine, [False] * 100)
-    assert (machine.state, machine.refused, machine.opened, machine.changes) == ("closed", 0, 0, [])
-
-
-def test_a_reload_keeps_the_state_and_takes_the_new_settings() -> None:
-    machine = opened()
-    left = machine.open_seconds(0.0)
-    machine.configure(built(probes=1, open=7.0, consecutive_failures=2))
-    assert machine.state == "open"
-    assert machine.open_seconds(0.0) == left
-    ask(machine, [True], OPEN)
-    assert machine.state == "closed"
-    ask(machine, [False, False], OPEN)
-    assert machine.open_seconds(OPEN) == pytest.approx(7)
-
-
-def test_a_reload_does_not_forget_failures_or_permits() -> None:
-    machine = breaker()
-    permit = machine.admit(0.0, middle)
-    ask(machine, [False] * 3)
-    machine.configure(built(consecutive_failures=4))
-    machine.settle(permit, False, 0.0, middle)
-    assert machine.state == "open"
-
-
-def test_a_reload_to_fewer_probes_than_have_succeeded_closes_it() -> None:
-    machine, probes = half_opened()
-    for permit in probes[:2]:
-        machine.settle(permit, True, OPEN, middle)
-    machine.settle(probes[2], None, OPEN, middle)
-    machine.configure(built(probes=2))
-    assert machine.state == "closed"
-
-
-def test_turned_off_it_closes_and_turned_on_again_it_begins_anew() -> None:
-    machine = opened()
-    machine.configure(built(mode="off"))
-    assert machine.state == "closed"
-    assert machine.changes[-1].why == "it was turned off"
-    careless = machine.admit(0.0, middle)
-    ask(machine, [False] * 100)
-    machine.configure(built(consecutive_failures=1))
-    machine.settle(careless, False, 0.0, middle)
-    assert machine.state == "closed"
-    ask(machine, [False])
-    assert machine.state == "open"
-
-
-def test_between_observe_and_enforce_the_state_stays() -> None:
-    machine = opened(mode="observe")
-    assert machine.admit(0.0, middle) != REFUSED
-    machine.configure(built(mode="enforce"))
-    assert machine.admit(0.0, middle) == REFUSED
-    machine.configure(built(mode="observe"))
-    assert machine.admit(0.0, middle) != REFUSED
-
-
-def test_a_new_window_begins_empty() -> None:
-    machine = breaker(consecutive_failures=0, error_share=0.5, min_requests=10)
-    ask(machine, [False] * 9)
-    machine.configure(built(consecutive_failures=0, error_share=0.5, min_requests=10, window=20.0))
-    ask(machine, [False])
-    assert machine.state == "closed"
+# -- changes ----------------------------------------------------------------------------------------------------------
 
 
 def test_changes_are_bounded_and_taken_once() -> None:

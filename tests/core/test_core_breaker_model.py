@@ -3,23 +3,13 @@
 from typing import Any
 
 import pytest
+from breakers import built, middle
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from proxy.config.upstreams import Breaker as Settings
 from proxy.core.breaker import MAX_CHANGES, REFUSED, SLICES, Breaker
-
-WINDOW, OPEN, MAX_OPEN, PROBES = 10.0, 30.0, 100.0, 3
-
-
-built = Settings.model_construct
-"""Settings with seconds and shares as numbers, as they are after reading."""
-
-
-def middle() -> float:
-    """Chance without jitter."""
-    return 0.5
 
 
 class Model:
