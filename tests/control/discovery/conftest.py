@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from dnsmasq import Dnsmasq
+from scripted_api import Api, serving
 
+from proxy.control.discovery import kubernetes
 from proxy.control.discovery.source import Answer, Source, SourceLostError
 
 
@@ -58,3 +60,15 @@ def watching() -> Any:
             await answers.aclose()
 
     return open_
+
+
+@pytest.fixture
+async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """An API server; sources ask it anew at once."""
+    monkeypatch.setattr(kubernetes, "MIN_PAUSE_SECONDS", 0.01)
+    made = Api()
+    runner = await serving(made)
+    yield made
+    for watch in made.watches:
+        watch.put_nowait(None)
+    await runner.cleanup()
