@@ -7,10 +7,10 @@ attribute with a secret name, and what an input, a meta element or a property na
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 
+from proxy.compare.html_tokens import unescape
 from proxy.compare.secret_names import Secret, Span
 
 _MARK = re.compile(r"<(?:!--|!\[CDATA\[|(/?)([A-Za-z_][\w.:-]*))")
@@ -92,7 +92,7 @@ class Markup:
         called = False
         for name, (start, end), _ in attributes:
             if name in _NAMES:
-                said = self._judge(html.unescape(self._text[start:end]))
+                said = self._judge(unescape(self._text[start:end], attribute=True))
                 field = field or said
                 called = called or (said is True and name in ("name", "key"))
             elif name == "type":
@@ -102,7 +102,7 @@ class Markup:
             if name in _VALUES:
                 said = said or field
             value = self._text[start:end]
-            if said or (said is False and "&" in value and self._holds_secret(html.unescape(value))):
+            if said or (said is False and "&" in value and self._holds_secret(unescape(value, attribute=True))):
                 self._hide(start, end)
             elif said is None and ends:
                 self.revealed.append((start, end))

@@ -93,6 +93,13 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert PLAIN.by_shape(text) == text
 
 
+def test_a_character_reference_of_endless_digits_ends_no_record() -> None:
+    endless = f"&#{'9' * 5000};"
+    shown = PLAIN.by_shape(f'<p title="{endless}" id="{endless}">1</p><input name="password" value="hunter2">')
+    assert "hunter2" not in shown
+    assert endless in shown
+
+
 @pytest.mark.parametrize("piece", ["pass", '"', "<input ", "a@", "://a:", "4 ", "eyJ", "eyJ.",
     "-----BEGIN PRIVATE KEY-----", "token=", 'token \\"', "<a>", "<a ", "a-", "deadbeef", "passwordpassword.",
     "<input name=", "basic abcd", "3-", "4111 ", "4111-", "a.a@", "<token>", "<token1", "</token>",

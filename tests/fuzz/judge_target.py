@@ -44,6 +44,7 @@ def judged(court: Court, dice: Dice) -> None:
     made.target = b"/fuzz?" + hostile.damaged(b"a=1&b=2", dice)
     made.purpose = dice.pick(("compare", "compare", "self", "read-back"))
     judge = _judge()
+    judge.lost.clear()  # a fault of an earlier case is not one of this
     before = sum(sum(counters.verdicts.values()) for counters in judge.routes.values())
     with guarded("Judge.judge", pair=made):
         result = judge.judge(made, leisure=dice.chance(8))
