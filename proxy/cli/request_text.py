@@ -1,8 +1,8 @@
 """A recorded request as something to run: a curl command, a Hurl file, a pytest case.
 
-Law: what was recorded is data. It is quoted for the language that it is written into, no byte of it is run, and no file
-is read for it. A masked secret becomes a variable that whoever runs it fills in; its name says where it stood. What
-could not be written is said in a comment.
+Law: what was recorded is data. It is quoted for the language that it is written into, no byte of it is run (by no other
+shell either), and no file is read for it. A masked secret becomes a variable that whoever runs it fills in; its name
+says where it stood. What could not be written is said in a comment.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from proxy.compare.masks import MASK
 Form = Literal["curl", "hurl", "pytest"]
 
 _ADDED_BY_CURL = ("Accept", "User-Agent")
+_ACTIVE = re.compile(r"""[`|&<>(){}*\[\]~!"'\\#]""")
+"""What a shell does something with, outside quotes."""
 _HURL_METHOD = re.compile(r"[A-Z]+")
 _HURL_PATH = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 _HURL_TEXT = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff\"\\]*")  # masks are not of ASCII
@@ -58,7 +60,10 @@ def curl(record: dict[str, Any]) -> str:
         words.append(f'"${{BASE_URL%/}}"{_shell(target, "target")}')
     else:  # what curl would read otherwise
         words.append(f'--request-target {_shell(target, "target")} "${{BASE_URL}}"')
-    comment = "".join(f"# {line}\n" for line in notes(record, "$", more))
+    if any("$'" in word for word in words):
+        more.append("For bash or zsh; other shells may not know words that begin with a dollar sign and a quote.")
+    # At its prompt zsh takes a comment for a command.
+    comment = "".join(f"# {_ACTIVE.sub('?', line)}\n" for line in notes(record, "$", more))
     return f"{comment}BASE_URL=${{BASE_URL:-{DEFAULT_BASE}}}\n" + " \\\n  ".join(words) + "\n"
 
 
@@ -83,9 +88,9 @@ def _quoted(text: str, codec: str) -> str:
 
 
 def _escaped(char: str, codec: str) -> str:
-    if char in "\\'":
-        return f"\\{char}"
-    if char.isprintable() and char.isascii():
+    if char == "\\":
+        return "\\\\"
+    if char.isprintable() and char.isascii() and char != "'":  # a quote would end the word in a shell without $'…'
         return char
     return "".join(f"\\x{byte:02x}" for byte in char.encode(codec, "replace"))
 
