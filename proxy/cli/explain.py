@@ -13,6 +13,7 @@ import click
 from proxy.config.load import load
 from proxy.core.explain import Explanation
 from proxy.core.explain import explain as explain_request
+from proxy.core.fields import shape_of
 from proxy.core.request import Request
 from proxy.core.snapshot import build_snapshot
 from proxy.errors import BanyanError, ExchangeError
@@ -73,7 +74,9 @@ def request_of(method: str, url: str, headers: tuple[str, ...]) -> Request:
     if not name.endswith("]"):
         without_port, colon, port = name.rpartition(":")
         name = without_port if colon and port.isdigit() else name
-    return Request(method.upper(), target.encode("ascii"), name, fields, lower)
+    request = Request(method.upper(), target.encode("ascii"), name, fields, lower)
+    request.kinds = shape_of(tuple(lower)).kinds
+    return request
 
 
 def _text(request: Request, explanation: Explanation) -> str:

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable
 
 from proxy.config.model import SAFE_METHODS
-from proxy.core.heads import method_overridden
+from proxy.core.fields import Kind
 from proxy.core.identity import bucket, identify
 from proxy.core.request import Request
 from proxy.core.snapshot import Arm, Decision, Purpose, Reason, RoutePlan, Snapshot
@@ -34,8 +34,7 @@ def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) ->
             raise ExchangeError(FailureKind.AMBIGUOUS_PATH)
         return snapshot.ambiguous
     plan = snapshot.plans[index]
-    method = request.method
-    replayable = method in SAFE_METHODS or _replayable(plan, request)
+    replayable = request.safe or _replayable(plan, request)
     if plan.fixed is not None:
         if not plan.shadows:
             return plan.fixed["", replayable]
@@ -98,12 +97,14 @@ def _replayable(plan: RoutePlan, request: Request) -> bool:
 
 def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], by_candidate: bool) -> Purpose:
     method, sample = request.method, plan.sample
+    if request.kinds & Kind.OVERRIDE and method in SAFE_METHODS:
+        return ""  # a write in disguise, perhaps, of which nobody allowed a copy
     if method in (plan.reverse_methods if by_candidate else plan.shadow_methods):
         if sample < 1 and chance() >= sample:
             return ""
         if by_candidate or plan.noise_sample <= 0 or chance() >= plan.noise_sample or method not in plan.self_methods:
             return "compare"
-        return "compare" if method_overridden(request) else "self"  # legacy is asked twice for reads alone
+        return "self"
     if not plan.reads_back or by_candidate or method in SAFE_METHODS or (sample < 1 and chance() >= sample):
         return ""
     return "read-back"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.config.model import SAFE_METHODS
 from proxy.core.decide import decide
+from proxy.core.fields import Kind
 from proxy.core.identity import bucket, identify
 from proxy.core.request import Request
 from proxy.core.routing import MAX_REGEX_PATH_BYTES, Rule
@@ -105,6 +107,8 @@ def _shadow(decision: Decision, request: Request) -> str:
         return "none: the kill switch is on"
     if plan.sample == 0:
         return "none: shadow.sample is 0%"
+    if request.kinds & Kind.OVERRIDE and request.method in SAFE_METHODS:
+        return "none: a field of it names another method, so it may be a write in disguise"
     if not (plan.shadow_methods if decision.arm == "legacy" else plan.reverse_methods):
         return f"none: not at stage {plan.stage} for requests that {decision.arm} answers"
     return f"none: {request.method} is not among the methods that are shadowed"

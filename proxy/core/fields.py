@@ -29,6 +29,7 @@ class Kind:
     VIA: Final = 1024
     MAX_FORWARDS: Final = 2048
     DATE: Final = 4096
+    OVERRIDE: Final = 8192  # names another method than the first line; in whatever spelling, and passed on
 
 
 _BY_NAME: dict[bytes, int] = {
@@ -53,6 +54,9 @@ _BY_NAME: dict[bytes, int] = {
     b"x-request-id": Kind.FORWARDED,
     b"traceparent": Kind.FORWARDED,
     b"tracestate": Kind.FORWARDED,
+    b"x-http-method-override": Kind.OVERRIDE,
+    b"x-http-method": Kind.OVERRIDE,
+    b"x-method-override": Kind.OVERRIDE,
 }
 
 TO_CLIENT_DROPPED: Final = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN
@@ -99,9 +103,10 @@ def _kind(lower: bytes) -> int:
         return Kind.FORWARDED
     if lower.startswith(b"x-banyan-"):
         return Kind.BANYAN
-    if b"_" in lower and _kind(lower.replace(b"_", b"-")) != Kind.END_TO_END:
-        return Kind.TWIN
-    return Kind.END_TO_END
+    if b"_" not in lower:
+        return Kind.END_TO_END
+    meant = _kind(lower.replace(b"_", b"-"))
+    return meant if meant in (Kind.END_TO_END, Kind.OVERRIDE) else Kind.TWIN
 
 
 def connection_tokens(value: bytes) -> set[bytes]:

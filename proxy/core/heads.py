@@ -23,21 +23,21 @@ from proxy.core.request import Request
 
 _TO_UPSTREAM_DROPPED: Final = Kind.HOP | Kind.CONNECTION | Kind.UPGRADE | Kind.TRANSFER | Kind.BANYAN | Kind.TWIN
 
-_METHOD_OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
-"""Fields by which a request names another method than its first line."""
-
-_OF_WRITES: Final = _METHOD_OVERRIDES | {
-    b"digest",
-    b"expect",
-    b"idempotency-key",
-    b"range",
-    b"repr-digest",
-    b"signature",
-    b"signature-input",
-    b"trailer",
-    b"transfer-encoding",
-}
-"""Fields that tell about a request's body, its range or its being sent once. Those with the prefixes below, too."""
+_OF_WRITES: Final = frozenset(
+    {
+        b"digest",
+        b"expect",
+        b"idempotency-key",
+        b"range",
+        b"repr-digest",
+        b"signature",
+        b"signature-input",
+        b"trailer",
+        b"transfer-encoding",
+    }
+)
+"""Fields that tell about a request's body, its range or its being sent once. Those with the prefixes below, too, and
+those that name another method."""
 
 _ZERO: Final = ord("0")
 _CHUNKED_LINE: Final = b"Transfer-Encoding: chunked\r\n"
@@ -82,12 +82,7 @@ def read_head(head: bytes, target: bytes) -> bytes:
 def of_write(name: bytes) -> bool:
     """Whether a field (in lower case) belongs to a write and not to a read that follows it."""
     name = name.replace(b"_", b"-")  # to some servers they are the same
-    return name in _OF_WRITES or name.startswith((b"content-", b"if-"))
-
-
-def method_overridden(request: Request) -> bool:
-    """Whether a request may be of another method than it says, to some frameworks: a write in disguise, perhaps."""
-    return any(name.replace(b"_", b"-") in _METHOD_OVERRIDES for name in request.lower)
+    return name in _OF_WRITES or name.startswith((b"content-", b"if-")) or bool(classify(name)[1] & Kind.OVERRIDE)
 
 
 def _anew(request: Request) -> bytes:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
+from proxy.config.model import SAFE_METHODS
+from proxy.core.fields import Kind
+
 
 class Request:
     """The head of one request.
@@ -67,6 +70,12 @@ class Request:
         self.tidy = False
         self._cookies: dict[str, str] | None = None
         self._query: dict[str, str] | None = None
+
+    @property
+    def safe(self) -> bool:
+        """Whether it only reads (RFC 9110 section 9.2.1). One that names another method in a field does not count: to
+        some frameworks it is a write in disguise."""
+        return self.method in SAFE_METHODS and not self.kinds & Kind.OVERRIDE
 
     def header(self, name: str) -> str | None:
         """The first value of a field, as Latin-1 text; None if it is absent. ``name`` in any case."""

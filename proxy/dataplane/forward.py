@@ -14,7 +14,6 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.config.model import SAFE_METHODS
 from proxy.core.deadline import try_deadline
 from proxy.core.fields import Kind
 from proxy.core.gate import CHUNKED
@@ -93,7 +92,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
                     raise ExchangeError(_broke_off(connection), Seen.MAYBE_SEEN)
                 if client.lost:
                     raise ExchangeError(FailureKind.CLIENT_LEFT, Seen.MAYBE_SEEN)
-                if client.eof and exchange.request.method in SAFE_METHODS:
+                if client.eof and exchange.request.safe:
                     # It sends no more. Nearly always it has left, which only a write would show; a write is let finish.
                     left_at = client.eof_at + exchange.runtime.clocks.half_closed
                     if left_at < by:
@@ -102,7 +101,7 @@ async def ask(  # noqa: C901 - one loop that reads from top to bottom; in parts 
         except ExchangeError as failure:
             connection.discard()
             stale = reused and failure.kind is FailureKind.RESET  # so not a byte of an answer was heard
-            if not (stale and exchange.request.method in SAFE_METHODS and exchange.body_at_hand):
+            if not (stale and exchange.request.safe and exchange.body_at_hand):
                 raise
             count(exchange.stats.counters.retries, "stale-connection")
             exchange.note(way, pool.url, failure.kind.value, monotonic() - begun)
@@ -313,7 +312,7 @@ async def sleep(exchange: Exchange, seconds: float) -> None:
     Before an answer, one that sends no more counts as gone after a while, as in :func:`ask`.
     """
     client, fiber = exchange.client, exchange.client.fiber
-    watched = not exchange.answering and exchange.request.method in SAFE_METHODS
+    watched = not exchange.answering and exchange.request.safe
     by = monotonic() + seconds
     # The sweep is too coarse for 25 ms. The loop's clock is a millisecond coarse itself: a timer that rings too early
     # leaves the rest to the sweep, so one is added.

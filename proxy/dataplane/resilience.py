@@ -14,7 +14,6 @@ from random import random
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.config.model import SAFE_METHODS
 from proxy.core.deadline import try_deadline
 from proxy.core.retry import parse_retry_after
 from proxy.dataplane.forward import ask, continue_answer, sleep, start_answer, tunnel
@@ -131,7 +130,7 @@ class Tries:
             kind,
             seen,
             status,
-            safe=request.method in SAFE_METHODS,
+            safe=request.safe,
             idempotency_key=b"idempotency-key" in request.lower,
         )
         if not why:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from proxy.config.model import STAGES, Settings
 from proxy.core.decide import decide
 from proxy.core.explain import explain
+from proxy.core.fields import shape_of
 from proxy.core.identity import bucket
 from proxy.core.request import Request
 from proxy.core.snapshot import NO_ROUTE_ID, Decision, Snapshot, build_snapshot
@@ -33,7 +34,9 @@ def snapshot(overrides: tuple[Override, ...] = (), whole: dict[str, Any] | None 
 
 def request(method: str = "GET", target: str = "/r", **headers: str) -> Request:
     fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Request(method, target.encode(), "shop.example", fields, {name.lower(): value for name, value in fields})
+    asked = Request(method, target.encode(), "shop.example", fields, {name.lower(): value for name, value in fields})
+    asked.kinds = shape_of(tuple(name for name, _ in fields)).kinds
+    return asked
 
 
 def no_chance() -> float:

@@ -52,8 +52,25 @@ def test_what_may_write_never_goes_to_legacy_itself() -> None:
     shadow = {"methods": ["GET", "POST"], "unsafe": "accepted-by-candidate"}
     snap = snapshot(stage="shadow", compare={"noise": {"sample": "100%"}}, shadow=shadow)
     assert purpose(snap, request("POST"), 0.0) == "compare"
-    assert purpose(snap, request(X_HTTP_Method_Override="DELETE"), 0.0) == "compare"
     assert purpose(snap, request(), 0.0) == "self"
+
+
+@pytest.mark.parametrize("name", ["X_HTTP_Method_Override", "x_http_method", "X_METHOD_OVERRIDE"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_read_that_names_another_method_is_neither_copied_nor_sent_again(stage: str, name: str) -> None:
+    shadow = {"methods": ["GET", "POST"], "unsafe": "accepted-by-candidate", "reverse": True}
+    snap = snapshot(stage=stage, shadow=shadow, canary={"cohorts": ["staff"]}, compare=HALF)
+    for more in ({}, {"X_Staff": "1"}):
+        decision = decide(snap, request(**more, **{name: "DELETE"}), no_chance)
+        assert (decision.purpose, decision.shadow, decision.replayable) == ("", False, False)
+    assert purpose(snapshot(stage=stage, shadow=READS, canary={}), request(**{name: "DELETE"})) == ""
+
+
+def test_a_write_that_names_another_method_is_copied_where_writes_are() -> None:
+    shadow = {"methods": ["POST"], "unsafe": "accepted-by-candidate"}
+    asked = request("POST", X_HTTP_Method_Override="GET")
+    assert purpose(snapshot(stage="shadow", shadow=shadow), asked) == "compare"
+    assert purpose(snapshot(stage="shadow"), asked) == ""
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PROPFIND"])
@@ -101,4 +118,6 @@ def test_legacy_is_asked_a_second_time_for_safe_requests_alone(
 def test_explaining_tells_of_both() -> None:
     snap = snapshot(stage="shadow", compare=HALF, shadow=READS)
     assert explain(snap, request()).shadow == "n is asked too, for 100% of such requests (m itself, for 50% of these)"
+    disguised = request(X_HTTP_Method_Override="DELETE")
+    assert explain(snap, disguised).shadow.startswith("none: a field of it names another method")
     assert explain(snap, request("POST")).shadow == "one read is asked of both sides after 100% of such requests"

@@ -13,7 +13,8 @@ from proxy.core.fields import Kind, classify, connection_tokens
     [
         (b"HOST", Kind.HOST), (b"content-Length", Kind.LENGTH), (b"Transfer-Encoding", Kind.TRANSFER),
         (b"TE", Kind.HOP), (b"X-Forwarded-Anything", Kind.FORWARDED), (b"x-banyan-new", Kind.BANYAN),
-        (b"Content_Length", Kind.TWIN),
+        (b"Content_Length", Kind.TWIN), (b"X-HTTP-Method-Override", Kind.OVERRIDE), (b"X_Http-Method", Kind.OVERRIDE),
+        (b"X-Method-Override", Kind.OVERRIDE), (b"X-Http", Kind.END_TO_END),
         (b"X_Forwarded_For", Kind.TWIN), (b"X-Banyan_Arm", Kind.TWIN), (b"x_user_id", Kind.END_TO_END),
         (b"Cookie", Kind.END_TO_END), (b"Proxy", Kind.HOP), (b"Proxy-Status", Kind.END_TO_END),
     ],

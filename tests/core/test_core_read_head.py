@@ -1,11 +1,9 @@
 """The head of a read that follows a write."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.heads import method_overridden, of_write, read_head
-from proxy.core.request import Request
+from proxy.core.heads import of_write, read_head
 
 LINES = st.lists(
     st.tuples(
@@ -34,10 +32,3 @@ def test_every_line_stays_as_it_is_or_goes(lines: list[tuple[bytes, bytes]]) -> 
     assert first == b"GET /y HTTP/1.1"
     assert rest == [b"%b: %b" % line for line in lines if not of_write(line[0].lower())] + [b"", b""]
     assert not any(line.lower().startswith((b"content-", b"transfer-encoding", b"if-", b"range:")) for line in rest)
-
-
-@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "x-http-method", "X-METHOD-OVERRIDE", "X_HTTP_Method"])
-def test_a_method_in_a_field_is_noticed(name: str) -> None:
-    asked = Request("GET", b"/", "a", [], {name.lower().encode(): b"DELETE"})
-    assert method_overridden(asked)
-    assert not method_overridden(Request("GET", b"/", "a", [], {b"x-http": b"DELETE"}))
