@@ -9,6 +9,7 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
+from bodies import found
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +20,6 @@ from proxy.messages import Answer, Fields
 Compare = Callable[..., Result]
 MakeAnswer = Callable[..., Answer]
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-def found(result: Result) -> list[tuple[str, str]]:
-    assert result.verdict == "mismatched", result
-    return [(difference.kind, difference.path) for difference in result.differences]
 
 
 def _bare(data: bytes) -> bytes:

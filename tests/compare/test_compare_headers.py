@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from bodies import found
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,11 +24,6 @@ def heads(compare: Compare, make_answer: MakeAnswer) -> Heads:
         return compare(make_answer(b"", legacy, 302), make_answer(b"", candidate, 302), **rules)
 
     return heads
-
-
-def found(result: Result) -> list[tuple[str, str]]:
-    assert result.verdict == "mismatched", result
-    return [(difference.kind, difference.path) for difference in result.differences]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from bodies import found, merged, shared
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.compare.html import html_documents
@@ -18,7 +19,6 @@ from proxy.messages import Answer, Fields
 Compare = Callable[..., Result]
 MakeAnswer = Callable[..., Answer]
 HTML: Fields = [(b"Content-Type", b"text/html; charset=utf-8")]
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 @pytest.fixture
@@ -27,11 +27,6 @@ def pages(compare: Compare, make_answer: MakeAnswer) -> Callable[..., Result]:
         return compare(make_answer(legacy.encode(), HTML), make_answer(candidate.encode(), HTML), **rules)
 
     return pages
-
-
-def found(result: Result) -> list[tuple[str, str]]:
-    assert result.verdict == "mismatched", result
-    return [(difference.kind, difference.path) for difference in result.differences]
 
 
 @pytest.mark.parametrize(
@@ -199,17 +194,6 @@ def _block(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 
 paragraph = st.tuples(st.just("p"), attributes, st.lists(inline, max_size=3))
 trees = st.lists(st.recursive(paragraph, _block, max_leaves=12), min_size=1, max_size=3)
-
-
-def merged(children: list[Node]) -> list[Node]:
-    """Texts side by side are one text."""
-    out: list[Node] = []
-    for child in children:
-        if isinstance(child, str) and out and isinstance(out[-1], str):
-            out[-1] += child
-        else:
-            out.append(child)
-    return out
 
 
 def written(node: Node, dice: random.Random | None) -> str:

@@ -10,7 +10,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from bodies import found, shared
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.compare.images import dimensions
@@ -21,7 +22,6 @@ from proxy.messages import Answer, Fields
 Compare = Callable[..., Result]
 MakeAnswer = Callable[..., Answer]
 Both = Callable[..., Result]
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 @pytest.fixture
@@ -32,11 +32,6 @@ def both(compare: Compare, make_answer: MakeAnswer) -> Both:
         return compare(make_answer(one, fields), make_answer(two, fields), **rules)
 
     return both
-
-
-def found(result: Result) -> list[tuple[str, str]]:
-    assert result.verdict == "mismatched", result
-    return [(difference.kind, difference.path) for difference in result.differences]
 
 
 @pytest.mark.parametrize(

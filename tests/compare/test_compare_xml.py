@@ -7,7 +7,8 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from bodies import found, merged, shared
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.compare.meter import Meter
@@ -18,7 +19,6 @@ from proxy.messages import Answer, Fields
 Compare = Callable[..., Result]
 MakeAnswer = Callable[..., Answer]
 XML: Fields = [(b"Content-Type", b"application/xml")]
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 @pytest.fixture
@@ -28,11 +28,6 @@ def documents(compare: Compare, make_answer: MakeAnswer) -> Callable[..., Result
         return compare(make_answer(one, XML), make_answer(two, XML), **rules)
 
     return documents
-
-
-def found(result: Result) -> list[tuple[str, str]]:
-    assert result.verdict == "mismatched", result
-    return [(difference.kind, difference.path) for difference in result.differences]
 
 
 @pytest.mark.parametrize(
@@ -147,16 +142,6 @@ trees = st.recursive(
     lambda inner: st.tuples(names, spaces, attributes, st.lists(inner | words.filter(str.strip), max_size=4)),
     max_leaves=12,
 )
-
-
-def merged(children: list[Node]) -> list[Node]:
-    out: list[Node] = []
-    for child in children:
-        if isinstance(child, str) and out and isinstance(out[-1], str):
-            out[-1] += child
-        else:
-            out.append(child)
-    return out
 
 
 def written(node: Node, dice: random.Random | None) -> str:

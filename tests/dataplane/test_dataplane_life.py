@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from faults import ticking
 from harness import Act, Message, Upstream, Worker, migration, ok, plain, running, until
 
 from proxy.messages import Override
@@ -135,15 +136,7 @@ async def test_until_the_listeners_close_new_clients_are_served() -> None:
 
 
 async def test_f47_draining_does_not_wait_longer_than_the_grace() -> None:
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"tick\n")
-            await writer.drain()
-            await asyncio.sleep(0.05)
-
-    async with Upstream(raw=endless) as legacy, Upstream(Act(then="hang")) as candidate:
+    async with Upstream(raw=ticking) as legacy, Upstream(Act(then="hang")) as candidate:
         document = migration(legacy, candidate, "stuck", "shadow", shadow={"timeout": "60s"})
         async with running(document) as worker, await worker.connect() as client, await worker.connect() as half:
             client.get()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Self
 
 import pytest
+from faults import ticking
 from harness import Act, Client, Message, Upstream, Worker, chunked, ok, plain, request, reset, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -291,15 +292,7 @@ async def test_events_pass_one_by_one(worker: Worker) -> None:
 
 
 async def test_a_client_that_leaves_a_stream_frees_the_upstream(worker: Worker) -> None:
-    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"tick\n")
-            await writer.drain()
-            await asyncio.sleep(0.02)
-
-    async with Upstream(raw=server) as legacy:
+    async with Upstream(raw=ticking) as legacy:
         await worker.apply(plain(legacy))
         before = worker.descriptors()
         for _ in range(10):
