@@ -27,6 +27,7 @@ from proxy.control.gone import gone_by_kind, hour_after
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.messages import Expected
 from proxy.store.difflog import Kept, stamp
+from proxy.store.events import MAX_OF_ONE, OWN_MARKS
 from proxy.store.rates import Learned
 from proxy.telemetry.logs import log_line
 
@@ -35,6 +36,8 @@ GONE_SECONDS = 10.0
 """Between two looks for differences that are gone; they read more."""
 KINDS_SECONDS = 300.0
 """Between two looks at the hourly figures for one of them; they read even more."""
+FORGET_SECONDS = 366 * 86400.0
+"""After the last word of a person on a difference that the diff log does not know any more, until it is forgotten."""
 SETTLE_SECONDS = 3.0
 """After a reload, until evidence counts again: the comparator may still judge by the rules of before."""
 JUDGED_ANEW = "its requests, its candidate or the rules of comparing changed"
@@ -207,6 +210,23 @@ class Inbox:
         self._ledger.events.append_mark(route, fingerprint, mark, before)
         self._seen_version = None
 
+    def forget(self) -> int:
+        """Forget what was said of differences that the diff log does not know any more: at once where Banyan alone
+        spoke of them, else ``FORGET_SECONDS`` after the last word. Acceptances that hold stay. How many differences."""
+        self._read_marks()
+        now, known = self._clock(), {kept.fingerprint for kept in self._ledger.diffs.kept()}
+        old = [
+            key
+            for key, marks in self._marks.items()
+            if key not in known
+            and (now - marks[-1].at > FORGET_SECONDS or all(mark.action in OWN_MARKS for mark in marks))
+            and standing(marks, 0.0, now).state != "accepted"
+        ]
+        self._ledger.events.forget_marks(old)
+        if old:  # from the beginning: ids may be given anew
+            self._marks, self._routes, self._last_event = {}, {}, 0
+        return len(old)
+
     def learned(self, route: str) -> list[tuple[Learned, bool]]:
         """What legacy showed against itself on a route, and whether it is noise."""
         self._read_settings()
@@ -214,7 +234,10 @@ class Inbox:
 
     def _read_marks(self) -> None:
         for number, route, fingerprint, mark in self._ledger.events.marks(self._last_event):
-            self._marks.setdefault(fingerprint, []).append(mark)
+            marks = self._marks.setdefault(fingerprint, [])
+            marks.append(mark)
+            if len(marks) > MAX_OF_ONE:  # what the record does not keep is not kept here
+                marks[:] = self._ledger.events.history(fingerprint)
             self._routes[fingerprint] = route
             self._last_event = number
 

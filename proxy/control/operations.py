@@ -284,7 +284,12 @@ class Operations:
 
     async def _prune(self) -> None:
         before = time.time() - self.configuration.settings.retention.age
+
+        def work() -> None:
+            self.ledger.counters.prune(before)
+            self.inbox.forget()
+
         try:
-            await self.ledger.call(lambda: self.ledger.counters.prune(before))
+            await self.ledger.call(work)
         except StoreLostError:
             return

@@ -1,20 +1,21 @@
 """The append-only record of what operators did: who, when, what, why; and of what breakers and differences did.
 
-Law: what operators did is only ever added. The overrides that hold are a fold over it, so the record and the state
-cannot disagree. Each route has its own version, which each change raises by one; a change that names another version
-than the present one is refused and leaves nothing behind.
+Law: what operators did to a route is only ever added. The overrides that hold are a fold over it, so the record and the
+state cannot disagree. Each route has its own version, which each change raises by one; a change that names another
+version than the present one is refused and leaves nothing behind. Of reloads the newest ``MAX_RELOADS`` are kept.
 
 What breakers did is no change of a route: it has no version, the fold does not see it, and of it only the newest
 ``MAX_BREAKER_EVENTS`` are kept. So a breaker that flaps for a night costs neither the disk nor anybody's decision. What
 is said of differences is none either: a difference has no version, and its state is a fold of its own (compare.inbox).
-Of what Banyan itself says of one difference only the newest ``MAX_OWN_MARKS`` are kept; what people say stays.
+Of what people say of one difference the newest ``MAX_MARKS`` of each action are kept, of what Banyan itself says the
+newest ``MAX_OWN_MARKS``; no state depends on older ones.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from proxy.compare.inbox import ACTIONS, Action, Mark
@@ -48,6 +49,14 @@ MAX_WHY = 500
 OWN_MARKS = ("auto-fixed", "regressed")
 """What Banyan itself says of a difference."""
 MAX_OWN_MARKS = 20
+MAX_MARKS = 100
+"""A script that says the same with each deployment says it a few times a day."""
+MAX_OF_ONE = MAX_OWN_MARKS + MAX_MARKS * (len(ACTIONS) - len(OWN_MARKS))
+"""Marks of one difference, in all."""
+RELOADS = ("reload", "reload-refused", "compare-changed")
+"""What is recorded when the files changed."""
+MAX_RELOADS = 10_000
+"""Months, unless something writes the files without end."""
 
 KINDS = ("change", "breaker")
 """What operators did, reloads too; and what breakers did."""
@@ -110,6 +119,12 @@ class EventLog:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (at, actor, action, route, json.dumps(before), json.dumps(after), reason, version),
             )
+            if action in RELOADS:
+                self._db.execute(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE action IN (?, ?, ?)"
+                    " ORDER BY id DESC LIMIT -1 OFFSET ?)",
+                    (*RELOADS, MAX_RELOADS),
+                )
         return Event(cursor.lastrowid or 0, at, actor, action, route, before, after, reason, version)
 
     def overrides(self) -> list[Override]:
@@ -154,7 +169,8 @@ class EventLog:
             )
 
     def append_mark(self, route: str, fingerprint: str, mark: Mark, before: str) -> int:
-        """Add what was said of a difference that was in the state ``before``; its id. Raises sqlite3.Error."""
+        """Add what was said of a difference that was in the state ``before``, and forget the oldest of its kind; its
+        id. Raises sqlite3.Error."""
         after: dict[str, Any] = {"fingerprint": fingerprint}
         if mark.until:
             after["until"] = mark.until
@@ -165,14 +181,21 @@ class EventLog:
                 at=mark.at, actor=mark.actor, action=mark.action, route=route, before={"state": before}, after=after,
                 reason=mark.text,
             )  # fmt: skip
-            if mark.action in OWN_MARKS:
-                self._db.execute(
-                    "DELETE FROM events WHERE id IN (SELECT id FROM events"
-                    " WHERE json_extract(after, '$.fingerprint') = ? AND action IN (?, ?)"
-                    " ORDER BY id DESC LIMIT -1 OFFSET ?)",
-                    (fingerprint, *OWN_MARKS, MAX_OWN_MARKS),
-                )
+            own = mark.action in OWN_MARKS
+            self._db.execute(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events"
+                " WHERE json_extract(after, '$.fingerprint') = ? AND action IN (?, ?)"
+                " ORDER BY id DESC LIMIT -1 OFFSET ?)",
+                (fingerprint, *(OWN_MARKS if own else (mark.action,) * 2), MAX_OWN_MARKS if own else MAX_MARKS),
+            )
         return event.id
+
+    def forget_marks(self, fingerprints: Iterable[str]) -> None:
+        """Delete what was said of these differences. Ids may be given anew then. Raises sqlite3.Error."""
+        with transaction(self._db):
+            self._db.executemany(
+                "DELETE FROM events WHERE json_extract(after, '$.fingerprint') = ?", [(key,) for key in fingerprints]
+            )
 
     def marks(self, after: int = 0) -> list[tuple[int, str, str, Mark]]:
         """What was said of differences since event ``after``, oldest first: (id, route, fingerprint, mark)."""

@@ -7,8 +7,11 @@ import pytest
 from inbox_rig import DAY, NOON, Rig, settings
 
 from proxy.compare.fingerprint import fingerprint
+from proxy.compare.inbox import Mark
+from proxy.control.inbox import FORGET_SECONDS
 from proxy.control.ledger import StoreLostError
 from proxy.messages import Expected, RouteCounters
+from proxy.store.events import MAX_OF_ONE
 from proxy.store.tally import Tally
 
 A = fingerprint("orders", "value", "$.a")
@@ -59,6 +62,62 @@ async def test_an_accepted_difference_that_nobody_has_seen_for_long_stays_accept
     await rig.ledger.call(lambda: rig.ledger.diffs.prune_age(NOON + 1))
     await rig.inbox.sweep()
     assert rig.told == [Expected({A: 0.0}, [])]
+
+
+async def test_what_was_said_of_a_difference_is_forgotten_a_year_after_the_diff_log_forgot_it(rig: Rig) -> None:
+    await rig.pairs(5, "$.a", "$.b", "$.c", "$.d")
+    await rig.say("accept")  # for good
+    await rig.say("comment", "$.b")
+    await rig.say("accept", "$.c", until=rig.now + DAY)
+    await rig.say("auto-fixed", "$.d")  # Banyan's own word, of no more use than the difference
+
+    async def known() -> set[str]:
+        assert await rig.ledger.call(rig.inbox.forget) == len(said_of) - len(await in_record())
+        return await in_record()
+
+    async def in_record() -> set[str]:
+        marks = await rig.ledger.call(rig.ledger.events.marks)
+        return {path for path, key in said_of.items() if key in {mark[2] for mark in marks}}
+
+    said_of = {path: fingerprint("orders", "value", path) for path in ("$.a", "$.b", "$.c", "$.d")}
+    assert await known() == {"$.a", "$.b", "$.c", "$.d"}
+    await rig.ledger.call(lambda: rig.ledger.diffs.prune_age(NOON + 1))
+    rig.now += FORGET_SECONDS - 1
+    assert await known() == {"$.a", "$.b", "$.c"}
+    said_of.pop("$.d")
+    rig.now += 2
+    assert await known() == {"$.a"}
+    await rig.inbox.sweep()
+    assert rig.told[-1].accepted == {A: 0.0}
+
+
+async def test_what_is_said_after_something_was_forgotten_holds(rig: Rig) -> None:
+    await rig.pairs(5, "$.a")
+    await rig.inbox.sweep()
+    await rig.say("auto-fixed")
+    assert await rig.state() == "fixed"
+    await rig.ledger.call(lambda: rig.ledger.diffs.prune_age(NOON + 1))
+    assert await rig.ledger.call(rig.inbox.forget) == 1
+    rig.now += 1
+    await rig.pairs(5, "$.a")
+    assert await rig.state() == "new"
+    await rig.say("accept")  # the number of its event was given before
+    assert await rig.state() == "accepted"
+
+
+async def test_what_was_said_is_not_held_without_end(rig: Rig) -> None:
+    await rig.pairs(1, "$.a")
+
+    def say_much() -> int:
+        for number in range(MAX_OF_ONE + 300):
+            rig.ledger.events.append_mark("orders", A, Mark("fixed", NOON + number, "ci", ""), "new")
+            if number % 100 == 0:
+                rig.inbox.look()
+        rig.inbox.look()
+        return len(rig.inbox._marks[A])
+
+    assert await rig.ledger.call(say_much) <= MAX_OF_ONE
+    assert (await rig.look())["$.a"].standing.at == NOON + MAX_OF_ONE + 299
 
 
 async def test_what_was_fixed_and_is_seen_again_regresses_and_that_is_recorded_once(rig: Rig) -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from proxy.compare.inbox import Action, Mark
 from proxy.messages import BreakerEvent
-from proxy.store.events import MAX_BREAKER_EVENTS, EventLog, StaleVersionError
+from proxy.store.events import (
+    MAX_BREAKER_EVENTS,
+    MAX_MARKS,
+    MAX_OWN_MARKS,
+    OWN_MARKS,
+    EventLog,
+    StaleVersionError,
+)
 
 
 @contextmanager
@@ -153,15 +160,48 @@ def test_what_is_said_of_differences_changes_no_route(log: EventLog) -> None:
     )  # fmt: skip
 
 
-def test_what_banyan_says_of_one_difference_is_bounded_and_what_people_say_is_not(log: EventLog) -> None:
-    for number in range(50):
-        log.append_mark("r", "f1", said("auto-fixed" if number % 2 else "regressed", float(number)), "new")
-        log.append_mark("r", "f1", said("comment", float(number)), "new")
+def test_of_what_is_said_of_one_difference_the_newest_is_kept_of_banyan_and_of_each_action_of_people(
+    log: EventLog,
+) -> None:
+    log.append_mark("r", "f1", said("accept", 0.5), "new")
     log.append_mark("r", "f2", said("regressed"), "fixed")
-    history = log.history("f1")
-    assert [mark.at for mark in history if mark.action == "comment"] == [float(n) for n in range(50)]
-    assert [mark.at for mark in history if mark.action != "comment"] == [float(n) for n in range(30, 50)]
+    for number in range(MAX_MARKS + 50):
+        log.append_mark("r", "f1", said("auto-fixed" if number % 2 else "regressed", float(number)), "new")
+        for action in ("fixed", "comment"):
+            log.append_mark("r", "f1", said(action, float(number)), "new")
+    kept: dict[str, list[float]] = {}
+    for mark in log.history("f1"):
+        kept.setdefault("own" if mark.action in OWN_MARKS else mark.action, []).append(mark.at)
+    newest = [float(number) for number in range(MAX_MARKS + 50)]
+    assert kept == {
+        "accept": [0.5],
+        "own": newest[-MAX_OWN_MARKS:],
+        "fixed": newest[-MAX_MARKS:],
+        "comment": newest[-MAX_MARKS:],
+    }
     assert len(log.history("f2")) == 1
+
+
+def test_of_reloads_only_the_newest_are_kept_and_of_changes_all(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.store.events.MAX_RELOADS", 5)
+    change(log, "a", "live")
+    log.append_mark("r", "f", said("accept"), "new")
+    for number in range(20):
+        log.append(
+            at=float(number), actor="file watch", action=("reload", "reload-refused")[number % 2], before={}, after={},
+            reason="",
+        )  # fmt: skip
+    assert [event.at for event in log.recent(100) if event.action.startswith("reload")] == [19, 18, 17, 16, 15]
+    assert [event.action for event in log.recent(100)][-2:] == ["accept", "stage"]
+
+
+def test_what_was_said_of_a_difference_can_be_forgotten(log: EventLog) -> None:
+    change(log, "a", "live")
+    for key in ("f1", "f2", "f3"):
+        log.append_mark("r", key, said("accept"), "new")
+    log.forget_marks(["f1", "f3", "other"])
+    assert [key for _, _, key, _ in log.marks()] == ["f2"]
+    assert log.versions() == {"a": 1}
 
 
 def test_looking_for_what_was_said_of_a_difference_uses_an_index(log: EventLog) -> None:
