@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 
 class Upstream:
-    """A service that answers every GET with ``body``, a JSON value, and ``status``; ``delay`` seconds late."""
+    """A service that answers every GET and POST with ``body``, a JSON value, and ``status``; ``delay`` seconds late."""
 
     def __init__(self, body: object) -> None:
         self.body = body
@@ -35,15 +35,19 @@ class Upstream:
 
             def do_GET(self) -> None:
                 upstream.seen.append(self.path)
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 time.sleep(upstream.delay)
-                data = json.dumps(upstream.body).encode()
+                fields, data = upstream.answer(self.path)
                 self.send_response(upstream.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
+                for name, value in [*fields, ("Content-Length", str(len(data)))]:
+                    self.send_header(name, value)
                 self.end_headers()
                 with suppress(BrokenPipeError, ConnectionResetError):
                     self.wfile.write(data)
                     self.wfile.flush()
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def handle(self) -> None:
                 with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has left
@@ -61,6 +65,10 @@ class Upstream:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
+
+    def answer(self, path: str) -> tuple[list[tuple[str, str]], bytes]:
+        """The fields and the body of the answer to a request for ``path``."""
+        return [("Content-Type", "application/json")], json.dumps(self.body).encode()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -12,16 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from running import Banyan, ask, eventually
+from running import Banyan, Upstream, ask, eventually
 
 INNOCENT = "innocentwaterfowl"
 ADMIN_TOKEN = "CANARYadmintoken0123456789"
@@ -111,45 +109,18 @@ ANSWERS: dict[str, tuple[str, str]] = {
 """By the last segment of the path; SIDE becomes what tells the sides apart."""
 
 
-class Service:
-    """An upstream that answers with one side of ``ANSWERS`` and sets secret header fields."""
+class Service(Upstream):
+    """Answers with one side of ``ANSWERS`` and sets secret header fields."""
 
-    def __init__(self, side: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                media, text = ANSWERS[urlsplit(self.path).path.partition(";")[0].rpartition("/")[2]]
-                data = text.replace("SIDE", side).encode()
-                self.send_response(200)
-                for name, value in (
-                    ("Content-Type", media), ("Content-Length", str(len(data))), ("X-Api-Key", canary(30) + side),
-                    ("Set-Cookie", f"sid={canary(31)}{side}; Path=/"), ("set-cookie", f"theme={canary(32)}{side}"),
-                    ("Location", f"https://u:{canary(33)}{side}@h.example/?token={canary(34)}{side}&code={canary(35)}&state=1"),
-                    ("X-Note", f"Bearer {canary(36)}{side}"),
-                ):  # fmt: skip
-                    self.send_header(name, value)
-                self.end_headers()
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    self.wfile.write(data)
-
-            def do_POST(self) -> None:
-                self.do_GET()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def answer(self, path: str) -> tuple[list[tuple[str, str]], bytes]:
+        side = self.body
+        media, text = ANSWERS[urlsplit(path).path.partition(";")[0].rpartition("/")[2]]
+        fields = [
+            ("Content-Type", media), ("X-Api-Key", f"{canary(30)}{side}"), ("X-Note", f"Bearer {canary(36)}{side}"),
+            ("Set-Cookie", f"sid={canary(31)}{side}; Path=/"), ("set-cookie", f"theme={canary(32)}{side}"),
+            ("Location", f"https://u:{canary(33)}{side}@h.example/?token={canary(34)}{side}&code={canary(35)}&state=1"),
+        ]  # fmt: skip
+        return fields, text.replace("SIDE", str(side)).encode()
 
 
 class Scene:
