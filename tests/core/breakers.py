@@ -44,3 +44,10 @@ def half_opened(now: float = OPEN, **words: Any) -> tuple[Breaker, list[int]]:
     assert machine.state == "half-open"
     assert REFUSED not in probes
     return machine, probes
+
+
+def settled(machine: Breaker, permits: list[int], ok: bool | None, now: float = OPEN) -> str:
+    """The state after all these were settled alike."""
+    for permit in permits:
+        machine.settle(permit, ok, now, middle)
+    return machine.state

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from breakers import MAX_OPEN, OPEN, PROBES, WINDOW, ask, breaker, half_opened, middle, opened
+from breakers import MAX_OPEN, OPEN, PROBES, WINDOW, ask, breaker, half_opened, middle, opened, settled
 
 from proxy.core.breaker import MAX_CHANGES, REFUSED, SLICES, TRANSITIONS, Event
 
@@ -190,9 +190,7 @@ def test_a_probe_whose_client_left_is_handed_out_again() -> None:
     again = machine.admit(OPEN, middle)
     assert again not in (REFUSED, *probes)
     assert machine.admit(OPEN, middle) == REFUSED
-    for permit in (again, *probes[1:]):
-        machine.settle(permit, True, OPEN, middle)
-    assert machine.state == "closed"
+    assert settled(machine, [again, *probes[1:]], True) == "closed"
 
 
 @pytest.mark.parametrize("first", [True, None])
@@ -220,9 +218,7 @@ def test_permits_from_before_it_opened_say_nothing_after_it_closed() -> None:
     ask(machine, [False, False])
     ask(machine, [True] * PROBES, OPEN)
     assert machine.state == "closed"
-    for permit in old:
-        machine.settle(permit, False, OPEN, middle)
-    assert machine.state == "closed"
+    assert settled(machine, old, False) == "closed"
 
 
 def test_it_closes_with_a_clean_record() -> None:
@@ -239,12 +235,8 @@ def test_probes_that_never_come_back_do_not_keep_everybody_out_for_ever() -> Non
     now = OPEN + MAX_OPEN
     fresh = [permit for _ in range(1000) if (permit := machine.admit(now, middle))]
     assert len(fresh) == PROBES
-    for permit in lost:
-        machine.settle(permit, False, now, middle)
-    assert machine.state == "half-open"
-    for permit in fresh:
-        machine.settle(permit, True, now, middle)
-    assert machine.state == "closed"
+    assert settled(machine, lost, False, now) == "half-open"
+    assert settled(machine, fresh, True, now) == "closed"
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

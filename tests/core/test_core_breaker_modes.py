@@ -1,7 +1,7 @@
 """The breaker's modes, and settings that change while it is at work."""
 
 import pytest
-from breakers import OPEN, PROBES, ask, breaker, built, half_opened, middle, opened
+from breakers import OPEN, PROBES, ask, breaker, built, half_opened, middle, opened, settled
 
 from proxy.core.breaker import REFUSED
 
@@ -22,15 +22,9 @@ def test_observe_is_moved_by_its_probes_only() -> None:
     ask(machine, [False])
     probes = [machine.admit(OPEN, middle) for _ in range(PROBES)]
     others = [machine.admit(OPEN, middle) for _ in range(10)]
-    for permit in others:
-        machine.settle(permit, False, OPEN, middle)
-    assert machine.state == "half-open"
-    for permit in probes:
-        machine.settle(permit, True, OPEN, middle)
-    assert machine.state == "closed"
-    for permit in others:
-        machine.settle(permit, False, OPEN, middle)
-    assert machine.state == "closed"
+    assert settled(machine, others, False) == "half-open"
+    assert settled(machine, probes, True) == "closed"
+    assert settled(machine, others, False) == "closed"
 
 
 def test_off_always_admits_and_never_changes() -> None:

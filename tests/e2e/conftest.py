@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from behind import Echo, Readme, Shop
+from chromium import started
+from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,10 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readme]:
         if made is not None:
             made.close()
         echo.close()
+
+
+@pytest.fixture(scope="module")
+def browser(needs: Callable[[str], str]) -> Iterator[Browser]:
+    """Of a module's own: while Playwright's loop runs, no other one can."""
+    with started(needs("chromium")) as made:
+        yield made

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from behind import Shop
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import PATIENCE_MS
+from playwright.sync_api import Browser, Page
 
 from legacy_stub import data
 
 SKU = next(product.sku for product in data.products() if product.sku != data.GIFT_CARD)
-ARGUMENTS = [
-    "--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
-PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser(needs: Callable[[str], str]) -> Iterator[Browser]:
-    program = needs("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=PATIENCE_MS)
-        yield started
-        started.close()
 
 
 class Tab:

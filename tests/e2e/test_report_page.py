@@ -6,28 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import PATIENCE_MS
+from playwright.sync_api import Browser, Page
 from reports import whole
 
 from proxy.control.report_html import page as render
 
-ARGUMENTS = [
-    "--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
-PATIENCE_MS = 20_000
 HOSTILE = (
     "<img src=x onerror=\"document.title='got in'\"></script><script>document.title='got in'</script>\u202egnp.exe"
 )
-
-
-@pytest.fixture(scope="module")
-def browser(needs: Callable[[str], str]) -> Iterator[Browser]:
-    program = needs("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=PATIENCE_MS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
