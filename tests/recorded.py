@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import orjson
+from hypothesis import strategies as st
 
 from proxy.compare.record import answer as recorded_side
 from proxy.compare.redact import Redactor, make_redactor
@@ -51,3 +52,12 @@ def places(result: Result) -> set[tuple[str, str]]:
 
 def picture(size: int = 100) -> bytes:
     return b"\x89PNG\r\n\x1a\n\x00\xff" + b"\x01" * size
+
+
+def any_documents(names: list[str], scalars: list[Any]) -> st.SearchStrategy[Any]:
+    """JSON documents of members with these names, and of these scalars beside small integers, booleans and null."""
+    return st.recursive(
+        st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(scalars),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(names), inner, max_size=4),
+        max_leaves=12,
+    )
