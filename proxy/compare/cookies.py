@@ -70,7 +70,8 @@ def _normal(key: str, content: str) -> str:
         return str(int(content))
     if key == "expires":
         moment = _seconds(content)
-        return content if moment is None else str(moment)
+        # A number is no date: browsers pass over such an attribute.
+        return f"{content} (no date)" if moment is None else str(moment)
     return content
 
 
@@ -143,8 +144,9 @@ def _compare(
         return [CookieDifference(name, "", _said(one, show, secret=secret), _said(two, show, secret=secret))]
     if not one.deletes:
         if secret:
-            if bool(one.value) != bool(two.value):
-                a, b = ("with a value" if cookie.value else "empty" for cookie in (one, two))
+            has = [bool(cookie.value.strip('"')) for cookie in (one, two)]
+            if has[0] != has[1]:
+                a, b = ("with a value" if value else "empty" for value in has)
                 found.append(CookieDifference(name, "", a, b))
         elif one.value != two.value and (outcome := compare(name, one.value, two.value)) != "equal":
             found.append(CookieDifference(name, "", show(one.value), show(two.value), format=outcome == "format"))

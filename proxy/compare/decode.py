@@ -7,7 +7,7 @@ do not know is never guessed at; the body stays as it is.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 
 import brotli  # type: ignore[import-untyped]  # it ships no types
@@ -19,6 +19,7 @@ from proxy.messages import Fields
 
 MAX_CODINGS = 3
 _PIECE = 64 * 1024
+_READ = 4 * 1024  # bytes of a stream at a time: what stands behind its end is copied
 _RATIO_FROM = 1024 * 1024  # small bodies may be as repetitive as they like
 _ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659 section 3
 
@@ -68,25 +69,31 @@ def decode_body(body: bytes, fields: Fields, budget: Budget) -> tuple[bytes, boo
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
-    while data:  # RFC 1952 section 2.2: members follow one another
-        member = zlib.decompressobj(wbits=31)
-        yield from _inflate(member, data)
-        data = member.unused_data
+    end = 0
+    while end < len(data):  # RFC 1952 section 2.2: members follow one another
+        end = yield from _inflate(zlib.decompressobj(wbits=31), data, end)
 
 
 def _deflate(data: bytes) -> Iterator[bytes]:
     # RFC 9110 section 8.4.1.2 means zlib; some servers send bare deflate. A zlib head is told by its check bits.
     zlib_head = len(data) >= 2 and data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
-    yield from _inflate(zlib.decompressobj(wbits=15 if zlib_head else -15), data)
+    end = yield from _inflate(zlib.decompressobj(wbits=15 if zlib_head else -15), data, 0)
+    if end < len(data):
+        raise _BrokenError
 
 
-def _inflate(stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _inflate(stream: zlib._Decompress, data: bytes, start: int) -> Generator[bytes, None, int]:
+    """Inflate what begins at ``start``; returns where it ends."""
     while not stream.eof:
-        piece = stream.decompress(data, _PIECE)
-        data = stream.unconsumed_tail
-        if not piece and not data and not stream.eof:
+        waiting = stream.unconsumed_tail
+        if not waiting:
+            waiting = data[start : start + _READ]
+            start += len(waiting)
+        piece = stream.decompress(waiting, _PIECE)
+        if not (piece or waiting or stream.eof):
             raise _BrokenError
         yield piece
+    return start - len(stream.unused_data)
 
 
 def _brotli(data: bytes) -> Iterator[bytes]:
@@ -101,26 +108,28 @@ def _brotli(data: bytes) -> Iterator[bytes]:
 
 def _zstd(data: bytes) -> Iterator[bytes]:
     # The reader does not tell a frame that broke off from one that ended, so each frame is cut out first.
-    while data:
-        end = _zstd_frame_end(data)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    start = 0
+    while start < len(data):
+        end = _zstd_frame_end(data, start)
         if end is None:
             raise _BrokenError
-        with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(data[:end]) as reader:
+        with decompressor.stream_reader(data[start:end]) as reader:
             while piece := reader.read(_PIECE):
                 yield piece
-        data = data[end:]
+        start = end
 
 
-def _zstd_frame_end(data: bytes) -> int | None:
-    """Where the first frame ends, None if it breaks off (RFC 8878 section 3.1)."""
-    if len(data) < 8:
+def _zstd_frame_end(data: bytes, start: int) -> int | None:
+    """Where the frame ends that begins at ``start``, None if it breaks off (RFC 8878 section 3.1)."""
+    if len(data) < start + 8:
         return None
-    magic = int.from_bytes(data[:4], "little")
+    magic = int.from_bytes(data[start : start + 4], "little")
     if magic & 0xFFFFFFF0 == 0x184D2A50:
-        end = 8 + int.from_bytes(data[4:8], "little")
+        end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
         return end if end <= len(data) else None
-    descriptor = data[4]
-    at = 5 if descriptor & 0x20 else 6  # single segment: no window byte
+    descriptor = data[start + 4]
+    at = start + (5 if descriptor & 0x20 else 6)  # single segment: no window byte
     at += (0, 1, 2, 4)[descriptor & 3]
     at += (1 if descriptor & 0x20 else 0, 2, 4, 8)[descriptor >> 6]
     while at + 3 <= len(data):

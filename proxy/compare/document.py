@@ -18,12 +18,15 @@ import orjson
 
 from proxy.compare.result import Budget, Incomparable
 
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark in UTF-8."""
+
 # Searching bytes for bytes is many times quicker than an expression, and every body of every pair is looked at.
 _FOLDED = bytes.maketrans(b"123456789.E+", b"0000000000e-")
 _MANY_DIGITS = b"0" * 17
 """A double or 64 bits may not keep so many."""
-_EXPONENTS = (b"0e000", b"0e-000")
-"""May over- or underflow."""
+_EXPONENTS = (b"0e000", b"0e-000", b"0" * 16 + b"e")
+"""May over- or underflow; or there is no point among 16 digits, of which a double does not keep all."""
 
 _MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
@@ -81,8 +84,7 @@ def parse_json(body: bytes, budget: Budget, *, guarded: bool) -> Any:
 
     Raises NotJsonError, DuplicateKeyError (guarded only) and Incomparable ("too-deep", "too-many-nodes").
     """
-    if body.startswith(b"\xef\xbb\xbf"):
-        body = body[3:]
+    body = body.removeprefix(BOM)
     # A node takes a byte at least, so that most bodies need not be counted.
     if len(body) > budget.nodes and body.count(b",") + body.count(b"[") + body.count(b"{") > budget.nodes:
         bare = _STRING.sub(b"", body)

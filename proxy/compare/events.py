@@ -21,7 +21,7 @@ def parse_events(text: str, budget: Budget) -> list[dict[str, Any]]:
 
     Raises Incomparable ("too-many-nodes", "too-deep", "duplicate-keys").
     """
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(lines) > budget.nodes:
         raise Incomparable("too-many-nodes")
     events: list[dict[str, Any]] = []

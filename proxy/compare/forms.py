@@ -16,7 +16,6 @@ from urllib.parse import unquote_plus
 from proxy.compare.result import Budget, Incomparable
 
 _NAMED = re.compile(r'(?i)(?:^|[;\s])(name|filename)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
-_FILENAME_STAR = re.compile(r"(?i)(?:^|[;\s])filename\*\s*=\s*([^;\s]*)")
 
 
 class NotMultipartError(ValueError):
@@ -87,9 +86,12 @@ def parse_multipart(body: bytes, boundary: str, budget: Budget) -> list[Part]:
         raise Incomparable("too-many-nodes")
     parts: list[Part] = []
     for piece in pieces[1:]:
-        if piece.startswith(b"--"):
+        behind, _, rest = piece.partition(b"\r\n")
+        if behind.strip() not in (b"", b"--"):
+            raise NotMultipartError("a line that only begins like the boundary")
+        if behind.startswith(b"--"):
             return parts
-        head, found, content = piece.partition(b"\r\n\r\n")
+        head, found, content = (b"\r\n" + rest).partition(b"\r\n\r\n")
         if not found:
             raise NotMultipartError("a part without a head")
         parts.append(_part(head, content))
@@ -97,33 +99,33 @@ def parse_multipart(body: bytes, boundary: str, budget: Budget) -> list[Part]:
 
 
 def _part(head: bytes, content: bytes) -> Part:
-    name, filename, media = "", None, ""
     headers: dict[str, str] = {}
     for line in head.split(b"\r\n")[1:]:
         raw, _, text = line.decode("utf-8", "backslashreplace").partition(":")
         key, value = raw.strip().lower(), text.strip()
-        if key == "content-type":
-            media = value.lower() if ";" not in value else value
-        elif key == "content-disposition":
-            for match in _NAMED.finditer(value):
-                found = match[2] if match[2] is not None else match[3]
-                if match[1].lower() == "name":
-                    name = found
-                else:
-                    filename = found
-            star = _FILENAME_STAR.search(value)
-            if star is not None:
-                filename = star[1]
-            if value.partition(";")[0].strip().lower() != "form-data":
-                headers[key] = value
-        else:
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return Part(name, filename, media, headers, content)
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    media = headers.pop("content-type", "")
+    disposition = headers.pop("content-disposition", "")
+    found: dict[str, str] = {}
+
+    def take(match: re.Match[str]) -> str:
+        key = match[1].lower()
+        if key in found:
+            return match[0]
+        found[key] = match[2] if match[2] is not None else match[3]
+        return ""
+
+    beside = _NAMED.sub(take, disposition).strip("; \t")
+    if beside.lower() not in ("", "form-data"):
+        headers["content-disposition"] = beside  # whatever else it says, and what it says twice
+    return Part(
+        found.get("name", ""), found.get("filename"), media if ";" in media else media.lower(), headers, content
+    )
 
 
-def multipart_documents(legacy: list[Part], candidate: list[Part]) -> tuple[Any, Any]:
-    """The documents of both sides' parts: by name if all have one, else in order."""
-    if all(part.name for part in (*legacy, *candidate)):
+def multipart_documents(legacy: list[Part], candidate: list[Part], *, form: bool) -> tuple[Any, Any]:
+    """The documents of both sides' parts: those of a ``form`` by name if all have one, else in order."""
+    if form and all(part.name for part in (*legacy, *candidate)):
         return by_name(*([(part.name, _content(part)) for part in side] for side in (legacy, candidate)))
     one, two = (
         [{"name": part.name, "part": _content(part)} if part.name else _content(part) for part in side]

@@ -93,12 +93,12 @@ def _same_type(a: list[bytes], b: list[bytes]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _media(value: bytes) -> tuple[str, frozenset[tuple[str, str]]]:
+def _media(value: bytes) -> tuple[str, dict[str, list[str]]]:
     """A Content-Type without what makes no difference: case, spaces, quotes, the order of parameters (RFC 9110 section
-    8.3.1), the boundary between parts, and the charset of media that have only one."""
+    8.3.1; not of two of one name), the boundary between parts, and the charset of media that have only one."""
     media, *rest = value.decode("latin-1").split(";")
     media = media.strip().lower()
-    parameters = set()
+    parameters: dict[str, list[str]] = {}
     for part in rest:
         name, _, content = part.partition("=")
         name, content = name.strip().lower(), content.strip().strip('"')
@@ -107,8 +107,8 @@ def _media(value: bytes) -> tuple[str, frozenset[tuple[str, str]]]:
             if content in ("utf-8", "ascii") and reader_of(media) in _ALWAYS_UTF8:
                 continue
         if name and name != "boundary":
-            parameters.add((name, content))
-    return media, frozenset(parameters)
+            parameters.setdefault(name, []).append(content)
+    return media, parameters
 
 
 def _cookies(walk: Walk, a: list[bytes], b: list[bytes], at: float, rules: CompareRules) -> bool:

@@ -60,6 +60,9 @@ def _sized(answer: Answer) -> tuple[int, bytes] | None:
 
 
 def _charset(side: Content) -> Charset | str:
+    """What else than its bytes says what a body is: its charset, or the boundary between its parts."""
+    if side.reader == "multipart":
+        return side.boundary
     return charset_of(side.body, side.charset, side.media) if side.reader not in ("image", "bytes") else ""
 
 

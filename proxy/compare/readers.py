@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from proxy.compare import charsets
 from proxy.compare.decode import content_type
 from proxy.compare.document import (
+    BOM,
     DuplicateKeyError,
     NotJsonError,
     has_duplicate_keys,
@@ -33,7 +34,7 @@ from proxy.compare.tables import (
     separator_of,
     table_documents,
 )
-from proxy.compare.xml import NotXmlError, parse_xml, xml_documents
+from proxy.compare.xml import NotXmlError, is_well_formed, parse_xml, xml_documents
 from proxy.messages import Fields
 
 _Side = TypeVar("_Side")
@@ -90,7 +91,7 @@ def read_pair(
             return _lines(a, b, budget)
         case "multipart":
             parts = _both("multipart", (a, b), lambda side: parse_multipart(side.body, side.boundary, budget))
-            return Documents(*multipart_documents(*parts))
+            return Documents(*multipart_documents(*parts, form=a.media == b.media == "multipart/form-data"))
         case "xml":
             meter = Meter(budget, now)
             trees = _both("XML", _as_utf8(a, b), lambda body: parse_xml(body, meter))
@@ -103,6 +104,8 @@ def read_pair(
     match reader:
         case "html":
             xhtml = (a.media.endswith("xml"), b.media.endswith("xml"))
+            if any(xhtml):
+                _well_formed(x, y, xhtml)
             return Documents(*html_documents(x, y, Meter(budget, now), is_secret, xhtml=xhtml))
         case "form":
             return Documents(*urlencoded_documents(x, y, budget))
@@ -128,6 +131,14 @@ def _both(what: str, sides: tuple[_Side, _Side], read: Callable[[_Side], _Read])
     if faulty:
         raise UnreadableError("both" if len(faulty) == 2 else faulty[0], what)
     return made[0], made[1]
+
+
+def _well_formed(x: str, y: str, xhtml: tuple[bool, bool]) -> None:
+    """XHTML that is not well-formed XML is not shown to anybody (XHTML 1.0, section 3.2); if neither page is, they are
+    compared all the same. Raises UnreadableError."""
+    faulty = [strict and not is_well_formed(text) for text, strict in zip((x, y), xhtml, strict=True)]
+    if faulty[0] != faulty[1]:
+        raise UnreadableError("legacy" if faulty[0] else "candidate", "well-formed XHTML")
 
 
 def _as_utf8(a: Content, b: Content) -> tuple[bytes, bytes]:
@@ -179,7 +190,7 @@ def _lines(a: Content, b: Content, budget: Budget) -> Documents:
     """One JSON document a line (also with RFC 7464's separators). Empty lines say nothing."""
     sides = (_split(_json_bytes(a)[0], budget), _split(_json_bytes(b)[0], budget))
     guarded = any(is_risky(line) for lines in sides for line in lines)
-    x, y = _both("NDJSON", sides, lambda lines: [parse_json(line, budget, guarded=guarded) for line in lines])
+    x, y = _both("NDJSON", sides, lambda lines: [_line(line, budget, guarded=guarded) for line in lines])
 
     def doubtful() -> None:
         for lines, values in zip(sides, (x, y), strict=True):
@@ -190,17 +201,26 @@ def _lines(a: Content, b: Content, budget: Budget) -> Documents:
 
 
 def _split(body: bytes, budget: Budget) -> list[bytes]:
-    lines = [line for line in body.replace(b"\x1e", b"\n").split(b"\n") if line.strip()]
+    body = body.removeprefix(BOM).replace(b"\x1e", b"\n")
+    if body.count(b"\n") > 2 * budget.nodes:
+        raise Incomparable("too-many-nodes")
+    lines = [line for line in body.split(b"\n") if line.strip(b" \t\r")]
     if len(lines) > budget.nodes:
         raise Incomparable("too-many-nodes")
     return lines
+
+
+def _line(line: bytes, budget: Budget, *, guarded: bool) -> Any:
+    if line.startswith(BOM):
+        raise NotJsonError("a byte order mark within the body")
+    return parse_json(line, budget, guarded=guarded)
 
 
 def _tables(what: str, x: str, y: str, sign: str, budget: Budget) -> Documents:
     if sign == ",":
         signs = {separator_of(x), separator_of(y)}
         sign = signs.pop() if len(signs) == 1 else ","
-    one, two = _both(what, (x, y), lambda text: parse_table(text, sign, budget))
+    one, two = _both(what, (x, y), lambda text: parse_table(text, sign, budget, quoted=what == "CSV"))
     columns = None
     if same_columns_in_another_order(one, two):
         columns = (", ".join(one[0]), ", ".join(two[0]))

@@ -1,7 +1,7 @@
 """Comma- and tab-separated values (RFC 4180) as documents for the walk.
 
-Law: quoting and line endings do not matter, every field and its place do. Rows are objects if the first row of both
-sides is a header, lists otherwise; what is no well-formed table is not read.
+Law: line endings and the quoting of comma-separated values do not matter, every field and its place do. Rows are
+objects if the first row of both sides is a header, lists otherwise; what is no well-formed table is not read.
 """
 
 from __future__ import annotations
@@ -53,15 +53,24 @@ def separator_of(text: str) -> str:
     return ";" if ";" in first else "\t" if "\t" in first else ","
 
 
-def parse_table(text: str, separator: str, budget: Budget) -> Table:
-    """Read a table. Raises NotATableError and Incomparable ("too-many-nodes")."""
-    text = text.removeprefix("\ufeff")
-    if text.count(separator) + text.count("\n") > budget.nodes:
+def parse_table(text: str, separator: str, budget: Budget, *, quoted: bool = True) -> Table:
+    """Read a table; with ``quoted`` false quotes are characters like others, as in ``text/tab-separated-values``.
+
+    Raises NotATableError and Incomparable ("too-many-nodes").
+    """
+    if text.count(separator) + _ends(text) > budget.nodes:
         raise Incomparable("too-many-nodes")
     try:
-        return list(csv.reader(_lines(text), delimiter=separator, strict=True))
+        if quoted:
+            return list(csv.reader(_lines(text), delimiter=separator, strict=True))
+        return list(csv.reader(_lines(text), delimiter=separator, quoting=csv.QUOTE_NONE))
     except csv.Error as error:
         raise NotATableError(str(error)) from None
+
+
+def _ends(text: str) -> int:
+    """How many ends of lines there are."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -51,6 +51,7 @@ class _Builder:
         self._tree: Tree | None = None
         self._processing: list[str] = []
         self._doctype = ""
+        self._spaces: dict[str, list[str]] = {}  # prefix -> the namespaces that it stands for, the innermost at the end
         self.parser = parser = ParserCreate(encoding="utf-8", namespace_separator=_SEPARATOR)
         parser.buffer_text = True
         parser.ordered_attributes = True
@@ -58,6 +59,8 @@ class _Builder:
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
         parser.ProcessingInstructionHandler = self._instruction
+        parser.StartNamespaceDeclHandler = self._declared
+        parser.EndNamespaceDeclHandler = self._undeclared
         parser.StartDoctypeDeclHandler = self._doctype_begins
         parser.EntityDeclHandler = self._refuse
         parser.SkippedEntityHandler = self._refuse
@@ -85,6 +88,8 @@ class _Builder:
                 own = f"{prefixes.name(uri, element.attributes)}:{own}"
                 if own == "xml:space":
                     keep = value == "preserve"
+                elif own == "xsi:type":
+                    value = self._qualified(value)
             element.attributes[f"@{own}"] = value
         if self._open:
             self._open[-1].children.append(element)
@@ -106,11 +111,28 @@ class _Builder:
         self._open[-1].add_text(text)
 
     def _instruction(self, target: str, data: str) -> None:
-        self._processing.append(f"{target} {data}")
+        if not self._open:
+            self._processing.append(f"{target} {data}")
+            return
+        self._meter.spend()
+        instruction = Element(f"?{target}")
+        instruction.add_text(data)
+        self._open[-1].children.append(instruction)
+
+    def _declared(self, prefix: str | None, uri: str | None) -> None:
+        self._spaces.setdefault(prefix or "", []).append(uri or "")
+
+    def _undeclared(self, prefix: str | None) -> None:
+        self._spaces[prefix or ""].pop()
+
+    def _qualified(self, value: str) -> str:
+        """A name in a value, with its namespace instead of a prefix (XML Schema part 1, section 2.6.1)."""
+        prefix, _, name = value.strip(_SPACE).rpartition(":")
+        spaces = self._spaces.get(prefix)
+        return f"{{{spaces[-1]}}}{name}" if spaces else value
 
     def _doctype_begins(self, name: str, system: str | None, public: str | None, internal: bool) -> None:
-        if internal:
-            raise Incomparable("entity-declarations")
+        _no_declarations(name, system, public, internal)
         self._doctype = " ".join(filter(None, (name, public, system)))
 
     def _refuse(self, *_: object) -> int:
@@ -126,6 +148,22 @@ def parse_xml(body: bytes, meter: Meter) -> Tree:
         return _Builder(meter.begin()).read(body)
     except (ExpatError, UnicodeError, ValueError) as error:
         raise NotXmlError(str(error)) from None
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether a text is one XML document. Raises Incomparable ("entity-declarations")."""
+    parser = ParserCreate(encoding="utf-8", namespace_separator=_SEPARATOR)
+    parser.StartDoctypeDeclHandler = _no_declarations
+    try:
+        parser.Parse(text.encode("utf-8", "surrogatepass"), True)
+    except (ExpatError, ValueError):
+        return False
+    return True
+
+
+def _no_declarations(_name: str, _system: str | None, _public: str | None, internal: bool) -> None:
+    if internal:
+        raise Incomparable("entity-declarations")
 
 
 def xml_documents(legacy: Tree, candidate: Tree, meter: Meter, is_secret: Callable[[str], Secret]) -> tuple[Any, Any]:

@@ -103,6 +103,7 @@ DATE = "Wed, 15 Nov 2028 07:28:00 GMT"
         ("07:28", "07:30", "cookie:theme;expires"), ("; Partitioned", "", "cookie:theme;partitioned"),
         ("; Partitioned", "; Priority=High", "cookie:theme;priority"), ("theme=", "look=", "cookie:look"),
         ("Max-Age=60", "Max-Age=0", "cookie:theme"),
+        (DATE, "1857886080", "cookie:theme;expires"), (DATE, "0", "cookie:theme;expires"),
     ],
 )  # fmt: skip
 def test_each_attribute_of_a_cookie_counts(heads: Heads, old: str, new: str, expected: str) -> None:
@@ -151,6 +152,7 @@ def test_no_value_of_a_cookie_is_shown_that_is_not_revealed(heads: Heads) -> Non
 def test_cookies_with_secret_names_tell_only_whether_they_have_a_value(heads: Heads) -> None:
     result = heads([(b"Set-Cookie", b"session=s3cret")], [(b"Set-Cookie", b"session=")])
     assert found(result) == [("cookie", "cookie:session")]
+    assert result == heads([(b"Set-Cookie", b"session=s3cret")], [(b"Set-Cookie", b'session=""')])
     gone = heads([(b"Set-Cookie", b"session=s3cret")], [])
     assert found(gone) == [("cookie", "cookie:session")]
     deleted = heads([(b"Set-Cookie", b"session=s3cret")], [(b"Set-Cookie", b"session=; Max-Age=0")])

@@ -87,7 +87,6 @@ def test_tables_are_compared_by_column(
         ("id,price\n1,2\n", '"id","price"\r\n"1","2"'),
         ('a\n"x, y"\n', 'a\r\n"x, y"\r\n'),
         ('a\n"x ""y"""\n', 'a\n"x ""y"""'),
-        ("\ufeffid\n1\n", "id\n1\n"),
         ("id;price\n1,5;2\n", '"id";"price"\n"1,5";2\n'),
     ],
 )
