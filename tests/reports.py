@@ -57,7 +57,13 @@ def finding(path: str = "$.total", legacy: str = "19.90", **more: Any) -> Findin
 
 def pair(left: str = '"total": 19.90', right: str = '"total": "19.90"', identity: str = "7") -> SideBySide:
     legacy, candidate = Answered(200, "", 0.012, 1204), Answered(200, "", 0.0093, 1206)
-    rows = [["…", "", ""], [" ", "{", "{"], ["~", left, right], ["-", '"vat": 3.18', ""], [" ", "}", "}"]]
+    rows = [
+        ["…", "", "", ""],
+        [" ", "{", "{", ""],
+        ["~", left, right, FINGERPRINT],
+        ["-", '"vat": 3.18', "", "ignored"],
+        [" ", "}", "}", ""],
+    ]
     return SideBySide(identity, "2023-11-14T22:10:00.000Z", "GET", "/orders?id=1", legacy, candidate, [], rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -13,9 +14,15 @@ from proxy.cli.client import Client, admin_option, segment
 from proxy.cli.request_text import Form, as_text
 from proxy.cli.tables import ago, share, show
 from proxy.compare.wording import until
+from proxy.control.marked import UNPLACED, WORDS
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "last seen", "legacy", "candidate")
+_PLAIN: Mapping[str, Any] = {}
+_STYLES: Mapping[str, Mapping[str, Any]] = {
+    "!": {"fg": "red", "bold": True}, "~": {"fg": "yellow"}, ".": {"dim": True}, "?": {"fg": "magenta"},
+}  # fmt: skip
+"""Colours by the sign in the margin; they say nothing that the sign does not."""
 _STATES = ("open", "accepted", "fixed", "all", "noise")
 _NONE = {
     "all": "No differences recorded. That alone is no proof: `banyan readiness` says how many pairs were compared.",
@@ -37,7 +44,8 @@ def diffs(words: tuple[str, ...], form: Form | None, state: str | None, as_json:
 
     "show ID" prints one recorded pair side by side; ID is a fingerprint (its newest pair) or the id of a pair. A share
     is of all compared pairs of the route. Noise is where legacy differs from itself about as often. Secrets are masked
-    before anything is recorded.
+    before anything is recorded. In the pair "!" is the difference asked for; other lines that are not the same have a
+    sign and a word of their own.
 
     \b
     Example:
@@ -115,9 +123,13 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
     _line(f"{pair['route']}: {request['method']} {request['target']}")
     _line(f"request {pair['request_id']} at {pair['at']}, answered by {pair['arm']} ({pair['reason']})")
     click.echo()
+    own = pair.get("fingerprint", "")
     for difference in pair["differences"]:
         times = f" ({difference['times']} times)" if difference.get("times", 1) > 1 else ""
-        _line(f"{difference['kind']} {difference['path']}{times}: {difference['legacy']} | {difference['candidate']}")
+        name = difference.get("fingerprint", "")
+        sign = _sign(name if name == own else difference.get("settled") or name, own)
+        place = f"{difference['kind']} {difference['path']}{times}"
+        _line(f"{sign} {place}: {difference['legacy']} | {difference['candidate']}")
     if pair.get("more_differences"):
         _line(f"and {pair['more_differences']} more")
     for said in pair.get("history", []):
@@ -125,12 +137,41 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
         words = ": ".join(word for word in (said["who"], said["text"]) if word)
         _line(f"{said['at']} {said['actor']} {said['action']}{end}{': ' if words else ''}{words}")
     click.echo()
-    width = _width()
-    _columns(" ", "legacy", "candidate", width)
-    _columns(" ", _answer(pair["legacy"]), _answer(pair["candidate"]), width)
-    _columns(" ", "-" * width, "-" * width, width)
-    for mark, left, right in pair["side_by_side"]:
-        _columns(mark, left, right, width)
+    rows = [[*row, ""][:4] for row in pair["side_by_side"]]
+    for said in _legend(pair, rows, own):
+        _line(said)
+    margin = max([len(_word(row[3], own)) for row in rows], default=0) + 2
+    width = _width(margin)
+    _columns("", "legacy", "candidate", width, margin)
+    _columns("", _answer(pair["legacy"]), _answer(pair["candidate"]), width, margin)
+    _columns("", "-" * width, "-" * width, width, margin)
+    for _, left, right, what in rows:
+        sign = _sign(what, own)
+        _columns(f"{sign} {_word(what, own)}", left, right, width, margin, _STYLES.get(sign, {}))
+
+
+def _sign(what: str, own: str) -> str:
+    """What stands in the margin of a line, or of a difference: readable without colours."""
+    if not what:
+        return " "
+    return "!" if what == own else what if what == UNPLACED else "." if what in WORDS else "~"
+
+
+def _word(what: str, own: str) -> str:
+    return "" if what in ("", own, UNPLACED) else what
+
+
+def _legend(pair: dict[str, Any], rows: list[list[str]], own: str) -> list[str]:
+    """What the signs mean, as far as they are there."""
+    said = {row[3] for row in rows} | {
+        each.get("settled") or each.get("fingerprint", "") for each in pair["differences"]
+    }
+    signs = {_sign(what, own) for what in said}
+    lines = ["! this difference"] if "!" in signs else []
+    lines += ["~ another open difference of this pair, by its name"] if "~" in signs else []
+    lines += [f". {word}: {meaning}" for word, meaning in WORDS.items() if word in said]
+    lines += [f"? not the same; of which difference is not known: {pair['unplaced']}"] if UNPLACED in signs else []
+    return [*lines, *([pair["note"]] if pair.get("note") else []), ""]
 
 
 def _answer(side: dict[str, Any]) -> str:
@@ -138,18 +179,18 @@ def _answer(side: dict[str, Any]) -> str:
     return f"{status}, {side['body'].get('bytes', 0)} bytes, {side['seconds'] * 1000:.0f} ms"
 
 
-def _width() -> int:
+def _width(margin: int) -> int:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
-    return max(20, (columns - 5) // 2)
+    return max(20, (columns - margin - 4) // 2)
 
 
-def _columns(mark: str, left: str, right: str, width: int) -> None:
-    left, right = visible(left), visible(right)
+def _columns(head: str, left: str, right: str, width: int, margin: int, style: Mapping[str, Any] = _PLAIN) -> None:
+    left, right, head = visible(left), visible(right), visible(head)
     rows = max(1, -(-len(left) // width), -(-len(right) // width))
     for row in range(rows):
         start = row * width
         a, b = left[start : start + width], right[start : start + width]
-        click.echo(f"{visible(mark)} {a.ljust(width)} | {b}".rstrip())
+        click.secho(f"{head.ljust(margin)} {a.ljust(width)} | {b}".rstrip(), **style)
 
 
 def _line(text: str) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from proxy.compare.inbox import Action, Mark
-from proxy.control.findings import Finding
+from proxy.control.findings import Finding, settled
 from proxy.control.inbox import STATES, Standpoint
 from proxy.control.ledger import StoreLostError
+from proxy.control.marked import mark_rows, note_on
 from proxy.control.operations import MAX_REASON, Operations, RefusedError
 from proxy.store.difflog import stamp
 
@@ -60,21 +61,30 @@ async def sample(operations: Operations, identity: str) -> dict[str, Any]:
         pair = ledger.diffs.sample(identity)
         if pair is None and (newest := ledger.diffs.newest_sample(identity)) is not None:
             pair = ledger.diffs.sample(newest)
+        points = {point.kept.fingerprint: point for point in operations.inbox.look()}
+        if pair is None and identity not in points:
+            raise _unknown(identity, points)
         if pair is None:
-            points = {point.kept.fingerprint: point for point in operations.inbox.look()}
-            if identity not in points:
-                raise _unknown(identity, points)
             raise RefusedError(404, "no-pair", f"{_name(points[identity])} is known, but no pair of it is recorded now")
-        point = operations.inbox.known(pair["fingerprint"])
+        point = points.get(pair["fingerprint"])
         pair["state"] = point.standing.state if point else "new"
         pair["noisy"] = point.noisy if point else False
         pair["history"] = [_said(mark) for mark in operations.inbox.history(pair["fingerprint"])]
+        pair["unplaced"] = mark_rows(pair, lambda key: _settled(points.get(key)))
+        pair["note"] = note_on(pair, pair["unplaced"])
+        for each in pair["differences"]:
+            each["settled"] = _settled(points.get(each.get("fingerprint", "")))
         return pair
 
     try:
         return await ledger.call(look)
     except StoreLostError as error:
         raise RefusedError(503, "store-lost", str(error)) from error
+
+
+def _settled(point: Standpoint | None) -> str:
+    """Why nobody has to look at a difference; empty if somebody has to, or if nothing is known of it."""
+    return settled(point.standing.state, noisy=point.noisy) if point else ""
 
 
 def _said(mark: Mark) -> dict[str, Any]:

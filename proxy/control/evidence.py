@@ -16,7 +16,7 @@ from proxy.config.comparing import ReadyWhen
 from proxy.config.model import Route, Settings, compare_of, ready_when_of
 from proxy.control import report, report_figures
 from proxy.control.coverage import coverage_of
-from proxy.control.findings import Finding
+from proxy.control.findings import Finding, settled
 from proxy.control.inbox import Inbox, Standpoint
 from proxy.control.ledger import Ledger, StoreLostError
 from proxy.control.operations import Operations, RefusedError
@@ -169,9 +169,10 @@ class _Store:
     def pairs(self, findings: list[Finding]) -> dict[str, SideBySide]:
         """Fingerprint -> one recorded pair, its newest; of the differences that are read first."""
         found = {}
+        states = {each.fingerprint: settled(each.state, noisy=each.noisy) for each in findings}
         for finding in findings[:MAX_PAIRS]:
             record = self._ledger.diffs.sample(finding.samples[0]) if finding.samples else None
-            pair = side_by_side_of(record) if record is not None else None
+            pair = side_by_side_of(record, states) if record is not None else None
             if pair is not None:
                 found[finding.fingerprint] = pair
         return found

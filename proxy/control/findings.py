@@ -8,6 +8,11 @@ from __future__ import annotations
 import msgspec
 
 
+def settled(state: str, *, noisy: bool) -> str:
+    """Why nobody has to look at a difference: ``accepted``, ``fixed`` or ``noise``; empty if somebody has to."""
+    return state if state in ("accepted", "fixed") else "noise" if noisy else ""
+
+
 class Comment(msgspec.Struct):
     """What somebody wrote about a difference. ``at`` is ISO 8601 in UTC."""
 

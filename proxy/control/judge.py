@@ -14,6 +14,7 @@ from time import monotonic
 from proxy.compare.explain import BUSY, explain
 from proxy.compare.fingerprint import fingerprint
 from proxy.compare.noise import look
+from proxy.compare.places import places
 from proxy.compare.record import record
 from proxy.compare.redact import make_redactor
 from proxy.compare.result import Budget, Result
@@ -186,6 +187,8 @@ class Judge:
         if not chosen:
             return
         made = record(pair, result, self._budget, self._redactor)
+        rules = self._rules.get(pair.route, self._default)
+        made["places"] = places(pair, rules, self._budget, monotonic, result, made, self._redactor)
         made["deepdiff"] = explain(made["legacy"]["body"], made["candidate"]["body"]) if leisure else BUSY
         for item, key in zip(made["differences"], keys, strict=True):
             item["fingerprint"] = key

@@ -20,8 +20,9 @@ from proxy import __version__
 from proxy.compare.evidence import counts
 from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
+from proxy.control.marked import WORDS
 from proxy.control.report import Report, RouteReport
-from proxy.control.report_text import STATES, VERDICTS, begun, criteria, signed, stage, stamp, told_at
+from proxy.control.report_text import STATES, VERDICTS, begun, criteria, others, signed, stage, stamp, told_at
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,9 +90,14 @@ def _environment() -> Environment:
     environment.globals |= {
         "charts": charts, "number": number, "plural": plural, "stage": stage, "told_at": told_at,
         "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria,
-        "VERDICTS": VERDICTS, "version": __version__,
+        "VERDICTS": VERDICTS, "WORDS": WORDS, "others": others, "names_at": _names_at, "version": __version__,
     }  # fmt: skip
     return environment
+
+
+def _names_at(told: dict[str, str], first: str) -> set[str]:
+    """The differences whose recorded pair is shown at ``first``."""
+    return {name for name, at in told.items() if at == first}
 
 
 def _code(text: str) -> Markup:

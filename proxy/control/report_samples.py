@@ -6,9 +6,12 @@ out is marked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from proxy.control.marked import WORDS, mark_rows, note_on
 
 MAX_ROWS = 30
 """Lines of two answers beside each other; the report is read by people, ``banyan diffs show`` has the rest."""
@@ -38,8 +41,9 @@ class Value(msgspec.Struct):
 
 
 class SideBySide(msgspec.Struct):
-    """One recorded pair. ``rows`` are [mark, legacy's line, candidate's line]; marks are `` ``, ``~``, ``-``, ``+``,
-    and ``…`` for lines that are left out."""
+    """One recorded pair. ``rows`` are [mark, legacy's line, candidate's line, what]; marks are `` ``, ``~``, ``-``,
+    ``+``, and ``…`` for lines that are left out; ``what`` is as in :func:`proxy.control.marked.mark_rows`. ``note``
+    says what the rows cannot show; mostly empty."""
 
     id: str
     at: str
@@ -49,11 +53,14 @@ class SideBySide(msgspec.Struct):
     candidate: Answered
     values: list[Value]
     rows: list[list[str]]
+    note: str = ""
 
 
-def side_by_side_of(record: dict[str, Any]) -> SideBySide | None:
-    """What the report shows of a stored record; None for one of another release that says something else."""
+def side_by_side_of(record: dict[str, Any], settled: Mapping[str, str]) -> SideBySide | None:
+    """What the report shows of a stored record; None for one of another release that says something else. ``settled``
+    says of fingerprints why nobody has to look at them."""
     try:
+        unplaced = mark_rows(record, lambda fingerprint: settled.get(fingerprint, ""))
         return SideBySide(
             id=str(record["id"]),
             at=str(record["at"]),
@@ -65,7 +72,8 @@ def side_by_side_of(record: dict[str, Any]) -> SideBySide | None:
                 Value(str(one["kind"]), str(one["path"]), _cut(str(one["legacy"])), _cut(str(one["candidate"])))
                 for one in record["differences"][:MAX_VALUES]
             ],
-            rows=around(record["side_by_side"]),
+            rows=around(record["side_by_side"], str(record["fingerprint"])),
+            note=note_on(record, unplaced),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -77,19 +85,28 @@ def _answered(side: dict[str, Any]) -> Answered:
     )
 
 
-def around(rows: list[list[str]]) -> list[list[str]]:
-    """The rows that differ with some equal ones around them, at most MAX_ROWS."""
-    near = {number + step for number, row in enumerate(rows) if row[0] != " " for step in range(-AROUND, AROUND + 1)}
+def around(rows: list[list[str]], own: str) -> list[list[str]]:
+    """The rows that are to be looked at with some others around them, at most MAX_ROWS; all that differ if none is, and
+    those of the difference ``own`` alone if they would have no room."""
+    differing = [number for number, row in enumerate(rows) if row[0] != " " or row[3]]
+    looked_at = [number for number in differing if rows[number][3] not in WORDS]
+    kept = _window(rows, looked_at or differing)
+    mine = [number for number in looked_at if rows[number][3] == own]
+    return _window(rows, mine) if mine and all(row[3] != own for row in kept) else kept
+
+
+def _window(rows: list[list[str]], places: list[int]) -> list[list[str]]:
+    near = {number + step for number in places for step in range(-AROUND, AROUND + 1)}
     kept: list[list[str]] = []
-    for number, (mark, left, right) in enumerate(rows):
+    for number, (mark, left, right, what) in enumerate(rows):
         if number in near:
             if len(kept) >= MAX_ROWS:
-                kept.append([LEFT_OUT, "", ""])
+                kept.append([LEFT_OUT, "", "", ""])
                 break
-            kept.append([mark, _cut(left), _cut(right)])
+            kept.append([mark, _cut(left), _cut(right), what])
         elif not kept or kept[-1][0] != LEFT_OUT:
-            kept.append([LEFT_OUT, "", ""])
-    return kept if any(mark != LEFT_OUT for mark, _, _ in kept) else []
+            kept.append([LEFT_OUT, "", "", ""])
+    return kept if any(row[0] != LEFT_OUT for row in kept) else []
 
 
 def _cut(text: str) -> str:

@@ -7,14 +7,16 @@ and survives being pasted into a change request. Everything recorded is shown as
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
 from proxy.compare.wording import number, percent, seconds, share, until
 from proxy.control.findings import Finding
+from proxy.control.marked import UNPLACED, WORDS
 from proxy.control.report import Report, RouteReport, Shown
-from proxy.control.report_samples import Answered
+from proxy.control.report_samples import Answered, SideBySide
 from proxy.telemetry.visible import code_span, plain_cell, visible
 
 Row = list[str]
@@ -184,18 +186,35 @@ def _differences(shown: list[Shown], route: str) -> list[str]:
 def _pairs(shown: list[Shown]) -> list[str]:
     lines: list[str] = []
     told = told_at(shown)
-    first = [each for each in shown if told.get(each.finding.fingerprint) == each.finding.fingerprint]
-    for each in first[:TOP_PAIRS]:
-        pair = each.pair
-        if pair is None:
-            continue
-        names = ", ".join(f"`{name}`" for name, at in told.items() if at == each.finding.fingerprint)
+    pairs = [
+        (each.pair, {name for name, at in told.items() if at == each.finding.fingerprint})
+        for each in shown
+        if each.pair is not None and told[each.finding.fingerprint] == each.finding.fingerprint
+    ][:TOP_PAIRS]
+    for pair, names in pairs:
+        named = ", ".join(f"`{name}`" for name in told if name in names)
         asked = code_span(f"{pair.method} {pair.target}", 200)
         legacy, candidate = _answer(pair.legacy), _answer(pair.candidate)
-        lines += [f"{names}: {asked}: legacy {legacy}; candidate {candidate}", ""]
+        lines += [f"{named}: {asked}: legacy {legacy}; candidate {candidate}", ""]
+        if pair.note:
+            lines += [plain_cell(pair.note, 600), ""]
         if pair.rows:
-            lines += [*_fenced(pair.rows), ""]
-    return lines[:-1]
+            lines += [*_fenced(pair.rows, names), ""]
+    return [*lines, *_legend(pairs)] if pairs else []
+
+
+def _legend(pairs: list[tuple[SideBySide, set[str]]]) -> list[str]:
+    text = "Lines with `-` (legacy) or `+` (candidate) alone are the difference named above them."
+    said = others(pairs)
+    if said - WORDS.keys():
+        text += " `!` is another open difference of the pair, with its name, or a line of which it is not known."
+    words = "; ".join(f"{word}: {meaning}" for word, meaning in WORDS.items() if word in said)
+    return [f"{text} `#` is no difference ({words})." if words else text]
+
+
+def others(pairs: Iterable[tuple[SideBySide, set[str]]]) -> set[str]:
+    """What is said of lines of these pairs, each shown for the differences beside it, but for these differences."""
+    return {row[3] for pair, names in pairs for row in pair.rows if row[3] and row[3] not in names}
 
 
 def told_at(shown: list[Shown]) -> dict[str, str]:
@@ -206,9 +225,14 @@ def told_at(shown: list[Shown]) -> dict[str, str]:
     for each in shown:
         if (pair := each.pair) is not None:
             sides = [(side.status, side.failure) for side in (pair.legacy, pair.candidate)]
-            reads = (pair.method, pair.target, *sides, *map(tuple, pair.rows)) if pair.rows else pair.id
+            reads = (pair.method, pair.target, *sides, *map(_shown_row, pair.rows)) if pair.rows else pair.id
             found[each.finding.fingerprint] = first.setdefault(reads, each.finding.fingerprint)
     return found
+
+
+def _shown_row(row: list[str]) -> tuple[str, ...]:
+    """A row without what is said of it, which depends on the difference that it is told with."""
+    return tuple(row[:3])
 
 
 def _answer(side: Answered) -> str:
@@ -216,17 +240,19 @@ def _answer(side: Answered) -> str:
     return f"{what}, {seconds(side.seconds)}"
 
 
-def _fenced(rows: list[list[str]]) -> list[str]:
-    """Lines of a unified diff, in a fence that nothing in them can close."""
+def _fenced(rows: list[list[str]], names: set[str]) -> list[str]:
+    """Lines of a unified diff, in a fence that nothing in them can close: only the differences ``names`` begin with a
+    sign of their side, what else is not the same with a sign that says so."""
     lines = []
-    for mark, legacy, candidate in rows:
+    for mark, legacy, candidate, what in rows:
         if mark == "…":
             lines.append("  …")
-        elif mark == " ":
+        elif not what:
             lines.append(f"  {visible(legacy)}")
         else:
-            lines += [f"- {visible(legacy)}"] if mark != "+" else []
-            lines += [f"+ {visible(candidate)}"] if mark != "-" else []
+            head = "" if what in names else f"# {what} " if what in WORDS else f"! {'' if what == UNPLACED else what} "
+            lines += [f"{head}- {visible(legacy)}"] if mark != "+" else []
+            lines += [f"{head}+ {visible(candidate)}"] if mark != "-" else []
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}diff", *lines, fence]

@@ -131,7 +131,7 @@ def test_diffs_lists_and_shows_a_pair_side_by_side(compared: Banyan) -> None:
     table = banyan("diffs", "--admin", compared.admin).stdout
     assert "$.total" in table
     shown = banyan("diffs", "show", found["fingerprint"], "--admin", compared.admin).stdout
-    assert re.search(r'^~   "total": 19\.9 +\|   "total": "19\.90"$', shown, re.MULTILINE)
+    assert re.search(r'^!    "total": 19\.9 +\|   "total": "19\.90"$', shown, re.MULTILINE)
     assert "hidden-secret-value" not in shown
     pair = json.loads(banyan("diffs", "show", found["samples"][0], "--json", "--admin", compared.admin).stdout)
     assert pair["request"]["method"] == "GET"
@@ -227,6 +227,32 @@ def test_recorded_escape_sequences_do_not_reach_the_terminal() -> None:
     assert run.returncode == 0
     assert "\\x1b]0;owned" in run.stdout
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", run.stdout)
+
+
+def test_show_marks_the_difference_and_says_of_other_lines_why_they_are_not_the_same() -> None:
+    side = {"status": 200, "failure": "", "seconds": 0.1, "body": {"bytes": 1}}
+    own, other, noisy = "a" * 12, "b" * 12, "c" * 12
+    pair = {
+        "route": "r", "request": {"method": "GET", "target": "/"}, "request_id": "1", "at": "x", "arm": "legacy",
+        "reason": "stage", "fingerprint": own, "unplaced": "a recorded body is not whole", "legacy": side,
+        "candidate": side,
+        "differences": [
+            {"kind": "value", "path": f"$.{name[0]}", "legacy": "1", "candidate": "2", "fingerprint": name,
+             "settled": "noise" if name == noisy else ""} for name in (own, other, noisy)
+        ],
+        "side_by_side": [[" ", "{", "{", ""], ["~", "1", "2", own], ["~", "3", "4", other], ["~", "5", "6", "noise"],
+                         ["-", "7", "", "ignored"], ["~", "8", "9", "?"]],
+    }  # fmt: skip
+    with answering(json.dumps(pair).encode()) as url:
+        lines = banyan("diffs", "show", own, "--admin", url).stdout.splitlines()
+    assert [line[0] for line in lines if " $." in line] == ["!", "~", "."]
+    assert [line[:14].rstrip() for line in lines[-6:]] == ["", "!", f"~ {other}", ". noise", ". ignored", "?"]
+    assert re.search(r"^\. noise +5 +\| 6$", lines[-3])
+    assert "! this difference" in lines
+    assert "~ another open difference of this pair, by its name" in lines
+    assert ". ignored: a rule ignores it" in lines
+    assert "? not the same; of which difference is not known: a recorded body is not whole" in lines
+    assert not [line for line in lines if "tolerated" in line]
 
 
 @pytest.mark.parametrize("command", ["run", "status", "stage", "rollback", "diffs", "report"])

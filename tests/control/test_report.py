@@ -7,7 +7,7 @@ import re
 
 import msgspec
 import pytest
-from reports import AT, DIFFERING, NOTHING, facts, finding, good, pair, report, settings, tally
+from reports import AT, DIFFERING, FINGERPRINT, NOTHING, facts, finding, good, pair, report, settings, tally
 
 from proxy.compare.evidence import Evidence
 from proxy.compare.wording import percent, seconds, share, until
@@ -258,7 +258,7 @@ def test_report_is_json() -> None:
     assert route["readiness"]["verdict"] == "not-ready"
     assert route["latency"]["legacy"]["count"] == 1000
     assert route["differences"][0]["finding"]["fingerprint"] == "0123456789ab"
-    assert route["differences"][0]["pair"]["rows"][2] == ["~", '"total": 19.90', '"total": "19.90"']
+    assert route["differences"][0]["pair"]["rows"][2] == ["~", '"total": 19.90', '"total": "19.90"', FINGERPRINT]
     assert route["trend"][0]["mismatched"] == 1
 
 

@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 from reports import DIFFERING, FINGERPRINT, facts, finding, pair, report, whole
 
@@ -237,19 +238,42 @@ def test_rules_in_force_name_what_was_not_compared() -> None:
     ]
 
 
-def test_of_a_long_pair_only_what_differs_is_kept() -> None:
-    rows = [[" ", str(n), str(n)] for n in range(100)]
-    rows[50] = ["~", "a", "b"]
-    kept = around(rows)
+def test_of_a_long_pair_only_what_is_to_be_looked_at_is_kept() -> None:
+    rows = [[" ", str(n), str(n), ""] for n in range(100)]
+    rows[50] = ["~", "a", "b", "own"]
+    rows[80] = ["~", "c", "d", "ignored"]
+    kept = around(rows, "own")
     assert [row[0] for row in kept] == ["…", " ", " ", " ", "~", " ", " ", " ", "…"]
-    assert kept[4] == ["~", "a", "b"]
-    assert around([[" ", "a", "a"]]) == []
-    many = around([["~", "x" * 1000, "y"]] * 500)
+    assert kept[4] == ["~", "a", "b", "own"]
+    assert around([[" ", "a", "a", ""]], "own") == []
+    many = around([["~", "x" * 1000, "y", "own"]] * 500, "own")
     assert len(many) == MAX_ROWS + 1
     assert many[-1][0] == "…"
     assert len(many[0][1]) == 200
 
 
+def test_what_is_ignored_is_kept_where_nothing_else_differs() -> None:
+    assert [row[3] for row in around([["~", "a", "b", "ignored"]], "own")] == ["ignored"]
+
+
+def test_the_difference_of_the_pair_is_kept_before_many_others() -> None:
+    rows = [["~", "a", "b", "other"] for _ in range(100)] + [["~", "c", "d", "own"]]
+    assert around(rows, "own")[-1] == ["~", "c", "d", "own"]
+
+
+def test_only_the_difference_that_a_pair_is_shown_for_is_marked_strongly() -> None:
+    shown = msgspec.structs.replace(pair(), rows=[
+        ["~", "1", "2", FINGERPRINT], ["~", "3", "4", "ignored"], ["~", "5", "6", "ffffffffffff"], ["~", "7", "8", "?"],
+    ])  # fmt: skip
+    made = page(report(facts(DIFFERING, [finding()], pairs={FINGERPRINT: shown})))
+    assert re.findall(r'class="row ([a-z ]+)" role="row"><code role="cell">(\d)', made) == [
+        ("both this", "1"), ("both passed", "3"), ("both other", "5"), ("both other", "7"),
+    ]  # fmt: skip
+    assert re.findall(r'class="word" role="cell">([a-z]+)<', made) == ["ignored", "other", "unknown"]
+    assert "ignored: a rule ignores it." in made
+    assert "another difference of the same pair (<code>ffffffffffff</code>)" in made
+
+
 def test_a_record_of_another_release_is_no_pair() -> None:
-    assert side_by_side_of({}) is None
-    assert side_by_side_of({"id": "1", "at": "x", "request": None}) is None
+    assert side_by_side_of({}, {}) is None
+    assert side_by_side_of({"id": "1", "at": "x", "request": None}, {}) is None

@@ -1,0 +1,277 @@
+"""Where in two recorded bodies the differences stand, and what the rules let pass there.
+
+Law: a place is told by the walk that compares, on the documents that were compared, and never guessed from the texts.
+What has no such place is not placed, and ``why`` or ``whole`` says so. Only for JSON: of other media the walk sees no
+lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from proxy.compare.decode import decode_body
+from proxy.compare.document import Number
+from proxy.compare.readers import Content, UnreadableError, content, read_pair
+from proxy.compare.redact import PLAIN, Redactor
+from proxy.compare.result import Budget, Incomparable, Kind, Result
+from proxy.compare.rules import CompareRules
+from proxy.compare.secret_names import Secret
+from proxy.compare.states import State
+from proxy.compare.walk import Walk, same_scalar
+from proxy.messages import Answer, Pair
+
+MAX_PLACES = 500
+"""Stretches of lines of one side that are told; a record is read by people."""
+
+Span = tuple[int, int]
+"""First line (0-based) and number of lines, in a text with each member and item on lines of its own."""
+Where = tuple[Span | None, Span | None]
+
+
+def places(
+    pair: Pair,
+    rules: CompareRules,
+    budget: Budget,
+    now: Callable[[], float],
+    result: Result,
+    record: dict[str, Any],
+    redactor: Redactor = PLAIN,
+) -> dict[str, Any]:
+    """The places of the ``result`` of a pair in the bodies of its ``record``.
+
+    ``legacy`` and ``candidate``: [first line, lines, what]; what is the number of a difference of the result, or a
+    word: ``ignored``, ``tolerated``, ``match`` or ``subset``. ``whole``: every difference of the bodies is placed.
+    ``why``: a reason why nothing is, else empty.
+    """
+    why = _hindered(pair, rules, record)
+    if not why:
+        try:
+            return _placed(pair, rules, budget, now, result, record, redactor)
+        except (Incomparable, UnreadableError, RecursionError):
+            why = "the bodies could not be read once more"
+        except _OtherTextError:
+            why = "the recorded text is not written like the body"
+    return {"legacy": [], "candidate": [], "whole": False, "why": why}
+
+
+def _hindered(pair: Pair, rules: CompareRules, record: dict[str, Any]) -> str:
+    bodies = [record[side]["body"] for side in ("legacy", "candidate")]
+    if pair.legacy.status // 100 != pair.candidate.status // 100 or pair.legacy.failure or pair.candidate.failure:
+        return "bodies of answers with such statuses are not compared"
+    if any(body["kind"] != "json" for body in bodies):
+        return "places are known in JSON only"
+    if any(body["cut"] for body in bodies):
+        return "a recorded body is not whole"
+    return "mode schema compares shapes, which have no place" if rules.mode == "schema" else ""
+
+
+class _OtherTextError(Exception):
+    """The lines of a recorded body are not those of the document."""
+
+
+def _placed(
+    pair: Pair,
+    rules: CompareRules,
+    budget: Budget,
+    now: Callable[[], float],
+    result: Result,
+    record: dict[str, Any],
+    redactor: Redactor,
+) -> dict[str, Any]:
+    sides = [_content(pair.legacy, budget), _content(pair.candidate, budget)]
+    documents = read_pair(sides[0], sides[1], budget, now, redactor.is_secret)
+    lines = _Lines(documents.legacy), _Lines(documents.candidate)
+    for name, counted in zip(("legacy", "candidate"), lines, strict=True):
+        if record[name]["body"]["text"].count("\n") + 1 != counted.total:
+            raise _OtherTextError
+    walk = _Locating(budget, now, redactor, lines)
+    x, y = documents.legacy, documents.candidate
+    if rules.translates:
+        x = rules.translate(x, y)
+    walk.compare(x, y, rules.start, "$")
+    numbers = {(found.kind, found.path): number for number, found in enumerate(result.differences)}
+    found: tuple[list[list[Any]], list[list[Any]]] = ([], [])
+    whole = not result.more
+    for key, told in walk.places.items():
+        expected = [side for side, kind in enumerate(("extra", "missing")) if kind != key[0]]
+        whole = whole and key in numbers and all(where[side] is not None for where in told for side in expected)
+        for where in told:
+            for side, span in enumerate(where):
+                if span is not None and key in numbers:
+                    found[side].append([*span, numbers[key]])
+    for word, where in walk.allowed:
+        for side, span in enumerate(where):
+            if span is not None:
+                found[side].append([*span, word])
+    whole = whole and all(len(side) <= MAX_PLACES for side in found)
+    of_body = {key: one.times for key, one in zip(numbers, result.differences, strict=True) if key[1].startswith("$")}
+    whole = whole and of_body == {key: len(told) for key, told in walk.places.items()}
+    return {"legacy": found[0][:MAX_PLACES], "candidate": found[1][:MAX_PLACES], "whole": whole, "why": ""}
+
+
+def _content(side: Answer, budget: Budget) -> Content:
+    return content(decode_body(side.body, side.fields, budget)[0], side.fields)._replace(reader="json")
+
+
+class _Lines:
+    """On which lines each part of a document stands; ``total`` lines. Holds the document, for its parts are known by
+    who they are."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self._spans: dict[int, Span] = {}
+        self._inside: dict[int, dict[Any, Span]] = {}
+        self.total = self._read(document, 0)
+
+    def _read(self, node: Any, first: int) -> int:
+        """Take note of a node that begins on line ``first``; how many lines it has."""
+        if type(node) not in (dict, list):
+            return 1
+        inside = self._inside[id(node)] = {}
+        line = first + 1
+        for key, child in node.items() if type(node) is dict else enumerate(node):
+            lines = self._read(child, line)
+            inside[key] = (line, lines)
+            line += lines
+        lines = line + 1 - first if node else 1
+        self._spans[id(node)] = (first, lines)
+        return lines
+
+    def of(self, node: Any) -> Span | None:
+        """The lines of an object or list of the document; None if it is not its."""
+        return self._spans.get(id(node))
+
+    def below(self, node: Any, key: Any) -> Span | None:
+        """The lines of a member or item."""
+        return self._inside.get(id(node), {}).get(key)
+
+
+class _Locating(Walk):
+    """A walk that takes down where it finds something. ``allowed``: what rules let pass, with a word for the rule."""
+
+    def __init__(
+        self, budget: Budget, clock: Callable[[], float], redactor: Redactor, lines: tuple[_Lines, _Lines]
+    ) -> None:
+        super().__init__(budget, clock, redactor)
+        self.places: dict[tuple[Kind, str], list[Where]] = defaultdict(list)
+        self.allowed: list[tuple[str, Where]] = []
+        self.show = self._showing  # what a walk shows is what differs
+        self._lines = lines
+        self._frames: list[tuple[Any, Any]] = []
+        self._key: str | None = None
+        self._told: list[Any] = []
+        self._items: dict[int, dict[Any, list[int]]] = {}
+
+    def _showing(self, value: Any, *, secret: Secret = False) -> str:  # noqa: ARG002 - nothing is shown here
+        self._told.append(value)
+        return ""
+
+    def below(self, path: str, key: str, *, is_map: bool = False, secret: Secret = False) -> str:
+        """As a walk does; whatever is reported next is of this member."""
+        self._key = key
+        return super().below(path, key, is_map=is_map, secret=secret)
+
+    def report(self, kind: Kind, path: str, legacy: Callable[[], str], candidate: Callable[[], str]) -> None:
+        """As a walk does, with the place."""
+        super().report(kind, path, legacy, candidate)
+        if self.trials:
+            return
+        values: list[Any] = []
+        for show in (legacy, candidate):
+            self._told = []
+            show()
+            values.append(self._told)
+        self.places[kind, path].append(self._where(kind, values[0], values[1]))
+
+    def _where(self, kind: Kind, mine: list[Any], yours: list[Any]) -> Where:
+        if kind in ("size", "order"):
+            whole = [lines.of(frame) for lines, frame in zip(self._lines, self._frames[-1], strict=True)]
+            one, two = (span and (span[0], 1 if kind == "size" else span[1]) for span in whole)
+            return one, two
+        same = self._same_item(mine, yours)
+        return self._place(0, mine, same), self._place(1, yours, same)
+
+    def _place(self, side: int, values: list[Any], same: int | None) -> Span | None:
+        if not values:
+            return None
+        lines, value = self._lines[side], values[0]
+        if type(value) in (dict, list):
+            return lines.of(value)
+        if not self._frames:
+            return (0, 1) if value is lines.document else None
+        frame = self._frames[-1][side]
+        if type(frame) is dict:
+            return lines.below(frame, self._key)
+        at = same if same is not None else next(iter(self._at(frame, value)), None)
+        return lines.below(frame, at) if at is not None else None
+
+    def _same_item(self, mine: list[Any], yours: list[Any]) -> int | None:
+        """The place of two scalars in two lists, if they stand at one place of both."""
+        if not (mine and yours and self._frames and type(self._frames[-1][0]) is list):
+            return None
+        (one, two), x, y = self._frames[-1], mine[0], yours[0]
+        if dict in (type(x), type(y)) or list in (type(x), type(y)):
+            return None
+        others = set(self._at(two, y))
+        return next((at for at in self._at(one, x) if at in others), None)
+
+    def _at(self, items: list[Any], value: Any) -> list[int]:
+        """Where in a list a scalar stands."""
+        known = self._items.get(id(items))
+        if known is None:
+            known = self._items[id(items)] = defaultdict(list)
+            for at, item in enumerate(items):
+                if type(item) not in (dict, list):
+                    known[_named(item)].append(at)
+        return known.get(_named(value), [])
+
+    def _node(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
+        if self.trials:
+            super()._node(a, b, state, path, secret=secret)
+        elif state.ignore:
+            self._allow("ignored", a, b)
+        elif type(a) is type(b) and type(a) in (dict, list):
+            self._frames.append((a, b))
+            try:
+                self._unseen(a, b, state)
+                super()._node(a, b, state, path, secret=secret)
+            finally:
+                self._frames.pop()
+        else:
+            before = sum(map(len, self.places.values())) if state.matcher or state.tolerance else -1
+            super()._node(a, b, state, path, secret=secret)
+            if before == sum(map(len, self.places.values())) and not same_scalar(a, b):
+                self._allow("match" if state.matcher is not None else "tolerated", a, b)
+
+    def _unseen(self, a: Any, b: Any, state: State) -> None:
+        """Take down what the walk passes over: members and items that are ignored, and those of mode ``subset``."""
+        mine, yours = self._lines
+        if type(a) is list:
+            if state.item(-1).ignore:
+                for side, items in ((0, a), (1, b)):
+                    for at in range(len(items)):
+                        span = self._lines[side].below(items, at)
+                        self._allowed("ignored", (None, span) if side else (span, None))
+            return
+        if state.plain and state.mode == "exact":
+            return
+        for key in {**a, **b}:
+            if state.member(key).ignore:
+                self._allowed("ignored", (mine.below(a, key), yours.below(b, key)))
+            elif state.mode == "subset" and key not in a:
+                self._allowed("subset", (None, yours.below(b, key)))
+
+    def _allow(self, word: str, a: Any, b: Any) -> None:
+        same = self._same_item([a], [b])
+        self._allowed(word, (self._place(0, [a], same), self._place(1, [b], same)))
+
+    def _allowed(self, word: str, where: Where) -> None:
+        if len(self.allowed) <= MAX_PLACES:
+            self.allowed.append((word, where))
+
+
+def _named(value: Any) -> tuple[type, Any]:
+    """A scalar with its type: 1, 1.0 and true are not the same."""
+    return type(value), str(value.written) if isinstance(value, Number) else repr(value)

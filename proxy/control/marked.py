@@ -1,0 +1,89 @@
+"""The lines of a recorded pair, each with what the comparison said of it.
+
+Law: a line is called a difference, or none, only where the comparison has placed it (``proxy.compare.places``). Of any
+other line that is not the same on both sides it is said that nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+UNPLACED = "?"
+NO_DIFFERENCE = "equal"
+MAX_LINES = 2000
+"""Of one side; more are not shown either."""
+
+WORDS = {
+    "accepted": "an accepted difference",
+    "noise": "noise: legacy differs from itself here",
+    "fixed": "said to be fixed since",
+    "ignored": "a rule ignores it",
+    "tolerated": "a rule tolerates it",
+    "match": "both fit a match rule",
+    "subset": "the candidate may say more",
+    NO_DIFFERENCE: "the comparison found no difference here; another order, say",
+}
+"""Why lines that are not the same are no difference that anybody has to look at."""
+
+_RANK = {UNPLACED: 2, "accepted": 3, "noise": 3, "fixed": 3, NO_DIFFERENCE: 5}
+LINES = ("text", "body")
+"""Kind and path of what differs between two texts without a structure."""
+EARLIER_RELEASE = "an earlier release recorded it"
+
+Row = list[str]
+
+
+def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
+    """Add to each row of the record's ``side_by_side`` what it is: nothing (the same on both sides), the fingerprint of
+    a difference, one of WORDS, or UNPLACED. Returns why lines are not placed; empty if all are.
+
+    ``standing`` says of a fingerprint ``accepted``, ``noise`` or ``fixed``, and nothing of an open one. The difference
+    that the record was kept for goes by its fingerprint whatever its state.
+    """
+    own, rows = str(record["fingerprint"]), record["side_by_side"]
+    names = [str(each.get("fingerprint", "")) for each in record["differences"]]
+    shown = [name if name == own else standing(name) or name for name in names]
+    placed = record.get("places") or {"legacy": [], "candidate": [], "whole": False, "why": EARLIER_RELEASE}
+    # Bodies compared as lines of text: each line that is not the same belongs to their one difference.
+    texts = [number for number, each in enumerate(record["differences"]) if (each["kind"], each["path"]) == LINES]
+    default = shown[texts[0]] if texts else NO_DIFFERENCE if placed["whole"] else UNPLACED
+    tables = [_by_line(placed[side], shown) for side in ("legacy", "candidate")]
+    at = [0, 0]
+    for row in rows:
+        said: list[str] = []
+        for side, absent in ((0, "+"), (1, "-")):
+            if row[0] == absent:
+                continue
+            what, lines = tables[side].get(at[side], (default, 0))
+            at[side] += 1
+            if row[0] != " " or (lines == 1 and what in names):
+                said.append(what)
+        if placed["whole"] and said.count(NO_DIFFERENCE) == 2 and row[1].rstrip(",") == row[2].rstrip(","):
+            said, row[0] = [], " "
+        row.append(min(said, key=lambda what: (what != own, _RANK.get(what, 4 if what in WORDS else 1)), default=""))
+    if any(row[3] == UNPLACED for row in rows):
+        return str(placed["why"]) or "not every difference of this pair has a place that is known"
+    return ""
+
+
+def note_on(record: dict[str, Any], unplaced: str) -> str:
+    """What the marked rows of a record do not show of the difference that it was kept for: a sentence, or nothing."""
+    path = str(record["path"])
+    if any(row[3] == record["fingerprint"] for row in record["side_by_side"]):
+        return ""
+    if not path.startswith(("$", "body")):
+        return f"This difference is not in the bodies: it is {record['kind']} {path}."
+    if unplaced:
+        return f"Which of the lines belong to this difference is not known: {unplaced}."
+    return "This difference stands behind the lines that are shown."
+
+
+def _by_line(spans: list[list[Any]], shown: list[str]) -> dict[int, tuple[str, int]]:
+    """Line -> what stands there, and in how many lines; the narrowest of what does."""
+    table: dict[int, tuple[str, int]] = {}
+    for first, lines, what in sorted(spans, key=lambda span: -span[1]):
+        word = what if isinstance(what, str) else shown[what]
+        for line in range(first, min(first + lines, MAX_LINES)):
+            table[line] = (word, lines)
+    return table

@@ -1,0 +1,99 @@
+"""What is said of the lines of a recorded pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.control.marked import EARLIER_RELEASE, NO_DIFFERENCE, UNPLACED, mark_rows, note_on
+
+OWN, OTHER = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+
+
+def record(rows: list[list[str]], legacy: Any = (), candidate: Any = (), **more: Any) -> dict[str, Any]:
+    """A record with rows and places; its first difference is its own."""
+    return {
+        "fingerprint": OWN, "kind": "value", "path": "$.a", "side_by_side": rows,
+        "differences": [
+            {"kind": "value", "path": "$.a", "fingerprint": OWN},
+            {"kind": "value", "path": "$.b", "fingerprint": OTHER},
+        ],
+        "places": {"legacy": list(legacy), "candidate": list(candidate), "whole": True, "why": ""}, **more,
+    }  # fmt: skip
+
+
+def whats(made: dict[str, Any], **settled: str) -> list[str]:
+    mark_rows(made, lambda fingerprint: settled.get(fingerprint, ""))
+    return [row[3] for row in made["side_by_side"]]
+
+
+def changed(*rows: tuple[str, str]) -> list[list[str]]:
+    return [[" " if a == b else "~", a, b] for a, b in rows]
+
+
+def test_the_difference_goes_by_its_name_others_by_theirs_and_the_rest_by_its_reason() -> None:
+    made = record(
+        changed(("{", "{"), ("1", "2"), ("3", "4"), ("5", "6"), ("7", "8")),
+        [[1, 1, 0], [2, 1, 1], [3, 1, "ignored"]], [[1, 1, 0], [2, 1, 1], [3, 1, "ignored"]],
+    )  # fmt: skip
+    assert whats(made) == ["", OWN, OTHER, "ignored", NO_DIFFERENCE]
+
+
+@pytest.mark.parametrize("word", ["accepted", "noise", "fixed"])
+def test_what_is_settled_says_how_but_never_of_the_difference_asked_for(word: str) -> None:
+    made = record(changed(("1", "2"), ("3", "4")), [[0, 1, 0], [1, 1, 1]], [[0, 1, 0], [1, 1, 1]])
+    assert whats(made, **{OWN: word, OTHER: word}) == [OWN, word]
+
+
+def test_sides_are_counted_apart() -> None:
+    made = record([["-", "x", ""], [" ", "y", "y"], ["+", "", "z"]], [[0, 1, 0]], [[1, 1, 1]])
+    assert whats(made) == [OWN, "", OTHER]
+
+
+def test_a_row_of_a_difference_and_of_what_is_ignored_is_the_difference() -> None:
+    assert whats(record(changed(("1", "2")), [[0, 1, "ignored"]], [[0, 1, 1]])) == [OTHER]
+
+
+def test_equal_lines_are_marked_only_where_a_difference_has_one_line() -> None:
+    rows = changed(("[", "["), ("1", "1"), ("2", "3"))
+    assert whats(record([*rows], [[0, 3, 0]], [[0, 3, 0]])) == ["", "", OWN]
+    assert whats(record(changed(("[", "[")), [[0, 1, 0]], [[0, 1, 0]])) == [OWN]
+
+
+def test_the_narrowest_place_names_a_line() -> None:
+    rows = changed(("1", "4"), ("2", "5"), ("3", "6"))
+    assert whats(record(rows, [[1, 1, 0], [0, 3, 1]], [[1, 1, 0], [0, 3, 1]])) == [OTHER, OWN, OTHER]
+
+
+def test_a_comma_alone_is_nothing() -> None:
+    assert whats(record(changed(('"a": 1', '"a": 1,')))) == [""]
+
+
+def test_where_not_every_difference_is_placed_no_line_is_called_none() -> None:
+    places = {"legacy": [[0, 1, 0]], "candidate": [[0, 1, 0]], "whole": False, "why": ""}
+    made = record(changed(("1", "2"), ("3", "4")), places=places)
+    assert mark_rows(made, lambda _: "") == "not every difference of this pair has a place that is known"
+    assert [row[3] for row in made["side_by_side"]] == [OWN, UNPLACED]
+
+
+def test_a_record_without_places_says_so() -> None:
+    made = record(changed(("1", "2")))
+    del made["places"]
+    assert mark_rows(made, lambda _: "") == EARLIER_RELEASE
+    assert note_on(made, EARLIER_RELEASE).endswith(f"is not known: {EARLIER_RELEASE}.")
+
+
+def test_lines_of_text_belong_to_their_one_difference() -> None:
+    made = record(
+        changed(("a", "b"), ("c", "c")), kind="text", path="body", places=None,
+        differences=[{"kind": "text", "path": "body", "fingerprint": OWN}],
+    )  # fmt: skip
+    assert whats(made) == [OWN, ""]
+    assert note_on(made, "") == ""
+
+
+def test_a_difference_outside_the_bodies_says_where_it_is() -> None:
+    made = record(changed(("1", "2")), kind="header", path="header:etag")
+    whats(made)
+    assert note_on(made, "") == "This difference is not in the bodies: it is header header:etag."
