@@ -99,13 +99,13 @@ def _body(raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, tru
 
 
 def json_document(data: bytes, budget: Budget, redactor: Redactor) -> tuple[Any] | None:
-    """The redacted document, wrapped because null is one; None if the body is not JSON within the budget, or says one
-    name twice, of which a document would keep the last only."""
+    """The redacted document, wrapped because null is one; None if the body is not JSON within the budget, is nested
+    too deep, or says one name twice, of which a document would keep the last only."""
     try:
         document = parse_json(data, budget, guarded=is_risky(data))
         if has_duplicate_keys(data, document, budget):
             return None
-    except (NotJsonError, DuplicateKeyError, Incomparable):
+    except (NotJsonError, DuplicateKeyError, Incomparable, TypeError):  # the last: nested deeper than can be written
         return None
     return (json_value(document, redactor),)
 

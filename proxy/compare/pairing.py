@@ -67,7 +67,11 @@ class Pairing:
         for start in range(0, most, _STRETCH):
             end = min(start + _STRETCH, most)
             if encode(a[start:end]) != encode(b[start:end]):
-                places += [i for i in range(start, end) if encode(a[i]) != encode(b[i])]
+                # What is unequal to Python is so at little cost; what is equal may still be 1 and true.
+                alike = [i for i in range(start, end) if a[i] == b[i]]
+                if encode([a[i] for i in alike]) != encode([b[i] for i in alike]):
+                    alike = [i for i in alike if encode(a[i]) == encode(b[i])]
+                places += sorted({*range(start, end)}.difference(alike))
         return places
 
     def alike(self, a: list[Item], b: list[Item], *, in_order: bool) -> Pairs:

@@ -294,6 +294,12 @@ def test_depth_is_recorded_and_hides_no_secret(
     assert_gone("Zqhunter2Zq", stored(make_pair(one, make_answer(1))))
 
 
+@pytest.mark.parametrize("depth", [254, 255, 400, 1023])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_whole_json_of_any_depth_is_recorded(depth: int, opened: str, closed: str) -> None:
+    assert shown("application/json", opened * depth + "1" + closed * depth)[:1] == opened[0]
+
+
 def test_escaped_json_in_json_in_json_ends(make_pair: MakePair, make_answer: MakeAnswer) -> None:
     document: object = {"password": "Zqhunter2Zq"}
     for _ in range(6):

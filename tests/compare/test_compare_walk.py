@@ -48,6 +48,17 @@ def test_one_item_put_into_a_long_list_is_two_differences() -> None:
     assert found(legacy, candidate) == {("size", "$.items"): 1, ("extra", "$.items[*]"): 1}
 
 
+@pytest.mark.parametrize("rules", [{}, {"unordered": {"$": None}}, {"unordered": {"$": "id"}}])
+def test_what_python_calls_equal_is_found_beside_what_it_does_not(rules: Any) -> None:
+    legacy = things(*range(200), new=1, size=0.0)
+    candidate = things(*range(200), new=1, size=0.0)
+    candidate[70] |= {"new": True}
+    candidate[71] |= {"name": "another"}
+    candidate[72] |= {"size": -0.0}
+    places = {("type", "$[*].new"): 1, ("value", "$[*].name"): 1, ("value", "$[*].size"): 1}
+    assert found(legacy, candidate, **rules) == places
+
+
 def test_positions_that_rules_name_keep_their_meaning() -> None:
     rules = {"ignore": ["$[0]", "$[3]"]}
     assert found([1, 2, 3], [9, 1, 2, 3], **rules) == {("size", "$"): 1, ("value", "$[*]"): 2}
