@@ -20,7 +20,7 @@ from proxy.compare.document import Number, canonical_number
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
 from proxy.compare.secret_names import Secret, Span, is_secret_name, spelling
-from proxy.compare.secret_shapes import Shapes, is_card, unescaped
+from proxy.compare.secret_shapes import Shapes, is_card, is_made, unescaped
 from proxy.config.comparing import Redaction
 
 MAX_SHOWN = 120
@@ -41,8 +41,6 @@ _LONG_SEGMENT = re.compile(r"[\w-]{16}")
 _WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
 _ROOM = 128 * 1024
 """Characters of redacted JSON in a string: more than a record holds, so that what is cut off there is said to be."""
-
-_GENERATED = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 _CALLED = ("name", "key", "field", "header", "param", "parameter", "property")
 _HELD = frozenset({"value", "values", "content"})
@@ -185,7 +183,7 @@ class Redactor:
         for number, segment in enumerate(segments):
             if "%" in segment or "+" in segment:
                 segments[number] = self.by_shape_encoded(segment)
-            if below and _GENERATED.fullmatch(segment):
+            if below and is_made(segment):
                 segments[number] = self.mask(segment)
             below = below or (_WORDS.fullmatch(segment) is not None and self.is_secret(segment) is True)
         return self.by_shape("/".join(segments))

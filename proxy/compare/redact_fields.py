@@ -9,6 +9,7 @@ import re
 from urllib.parse import unquote_plus
 
 from proxy.compare.redact import Redactor
+from proxy.compare.secret_shapes import AUTHORIZING
 from proxy.messages import Fields
 
 MAX_STORED_FIELDS = 100
@@ -29,7 +30,7 @@ def form(text: str, redactor: Redactor) -> str:
     """``name=value&…`` with secret values masked; what is not masked keeps its spelling."""
     pairs = [part.partition("=") for part in text.split("&")]
     names = [unquote_plus(name) for name, _, _ in pairs]
-    authorizing = {"code", "state"} <= {*names}  # RFC 6749 section 4.1.2
+    authorizing = not AUTHORIZING.isdisjoint(names)
     parts = []
     for name, (written, sign, value) in zip(names, pairs, strict=True):
         secret = redactor.is_secret(name)

@@ -23,6 +23,7 @@ _CONTAINS = (
     "passcode", "passphrase", "passwd", "password", "phpsessid", "privatekey", "pwd", "recoverycode", "samlrequest",
     "samlresponse", "secret", "securitycode", "seedphrase", "session", "sharedkey", "signature", "signingkey",
     "encryptionkey", "token", "verificationcode", "xsrf", "authkey", "banyankey", "clientcert",
+    "codeverifier", "devicecode", "clientassertion", "subscriptionkey", "functionskey",
 )  # fmt: skip
 _WORDS = frozenset(
     {
@@ -32,8 +33,8 @@ _WORDS = frozenset(
 )  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 IN_TEXT = (
-    r"pass(?:word|wd|phrase|code)|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key"
-    r"|credential|authorization|session[_-]?id|csrf|xsrf|cvv|cvc|ssn|iban|card[_-]?(?:number|no)|jsessionid|phpsessid"
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|account|private)[ _-]?key"
+    r"|credential|authorization|session[ _-]?id|csrf|xsrf|cvv|cvc|ssn|iban|card[ _-]?(?:number|no)|jsessionid|phpsessid"
 )
 """What makes a name secret that is found in free text: fewer than above, for prose has words of its own."""
 

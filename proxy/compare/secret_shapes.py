@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from proxy.compare.markup import Markup
 from proxy.compare.masks import MASK
 from proxy.compare.secret_names import IN_TEXT, Secret, Span, spelling
+from proxy.compare.secret_words import spoken
 
 _BEARER = re.compile(r"(?i)\b(?:bearer|negotiate|digest)\s+([A-Za-z0-9._~+/=-]{8,})")
 _AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?([\w-]{1,40}\s+[^\s\"'<>«]{8,})")
@@ -26,10 +27,11 @@ _AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?(
 _BASIC = re.compile(r"(?i)\bbasic\s+([A-Za-z0-9+/_-]{4,}={0,2})")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{10,}")  # whole runs, so that nothing in one is looked at twice
 _KEYS = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|xox[abeprs]-[\w-]{10,}"
+    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|(?:xox[abeprs]|xapp)-[\w-]{10,}"
     r"|(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|whsec_[A-Za-z0-9]{20,}|AIza[\w-]{35}"
     r"|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}|glpat-[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,}|hvs\.[\w-]{20,}"
-    r"|dop_v1_[0-9a-f]{40,})"
+    r"|dop_v1_[0-9a-f]{40,}|npm_[A-Za-z0-9]{10,}|shp(?:at|ca|pa|ss)_[0-9a-f]{32}|pypi-[\w-]{40,})"
+    r"|(?<=hooks\.slack\.com/services/)[\w/]{10,}"
 )
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -47,16 +49,18 @@ _USERINFO = re.compile(r"(?<=://)(?:[^\s/?#@:]{0,200}:[^\s/?#@]{1,200}|[^\s/?#@:
 _HEX = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{64,}+(?![A-Za-z0-9])")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}")
 _PARAMETER = re.compile(r"[?&#;]([^\s=&#?;\"'<>]{1,100})=([^\s&#\"'<>]+)")
+_BELOW = re.compile(r"/([A-Za-z_.-]{1,60})(?=/([\w-]{16,}))")
+"""What may have been generated, below a name, in a path."""
 
 _PART = re.compile(
     r"(?is)form-data\s{0,8};([^\n]{0,800})\n(?:[^\r\n]{1,400}\r?\n){0,4}\r?\n(.*?)(?=\r?\n--|\Z)"
 )  # the end of Content-Disposition, further fields, the content
-_PART_NAME = re.compile(r"(?i)\bname\*?=\"?([^\";\r]{0,200})")
+_PART_NAME = re.compile(r"(?i)\bname\*?\s{0,8}=\s{0,8}\"?([^\";\r]{0,200})")
 
 _HINTS = (
     r"pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
     r"|digest|eyj|akia|asia|gh[pousr]_|xox|sk[_-]|rk[_-]|pk[_-]|glpat|github|whsec|aiza|ya29|gocspx|sg\.|hvs\.|dop_v1"
-    r"|://|<[a-z]|form-data"
+    r"|npm_|shp|pypi-|xapp-|://|<[a-z]|form-data"
 )
 _CARD_HINT = re.compile(r"[0-9](?:[ \u00a0\n.-]?[0-9]){12}")
 _IBAN_HINT = re.compile(r"[A-Z][A-Z]\d\d ?[A-Z0-9]")
@@ -122,9 +126,11 @@ class Shapes:
             self._assignments(text, named, revealed)
         if _CARD_HINT.search(text):
             found += _cards(text)
+        named += spoken(text, self._is_secret)
         if hinted:
             found += _shapes(text)
             self._parts(text, named)
+            found += (match.span(2) for match in _BELOW.finditer(text) if is_made(match[2]) and self._judge(match[1]))
             if "<" in text:
                 markup = Markup(text, self._judge, self._holds_secret)
                 named += markup.named
@@ -169,18 +175,19 @@ class Shapes:
 
     def _parts(self, text: str, named: list[Span]) -> None:
         """Parts of a form (RFC 7578) in text that was not read as one."""
-        if "form-data" in text:
+        if "form-data" in text.lower():
             for match in _PART.finditer(text):
                 called = _PART_NAME.search(match[1])
                 if called is not None and self._judge(called[1]):
                     named.append(match.span(2))
 
     def _parameters(self, text: str, named: list[Span], revealed: list[Span]) -> None:
-        """``?name=value`` and ``&name=value``; ``code`` is secret beside ``state`` (RFC 6749 section 4.1.2)."""
+        """``?name=value`` and ``&name=value``; ``code`` is secret in an authorization."""
         code: Span | None = None
-        state = False
+        names = set()
         for match in _PARAMETER.finditer(text):
             name = unquote(match[1])
+            names.add(name)
             secret = self._judge(name)
             if secret:
                 named.append(match.span(2))
@@ -188,9 +195,19 @@ class Shapes:
                 revealed.append(match.span(2))
             elif name == "code":
                 code = match.span(2)
-            state = state or name == "state"
-        if code is not None and state:
+        if code is not None and not AUTHORIZING.isdisjoint(names):
             named.append(code)
+
+
+AUTHORIZING = frozenset({"state", "grant_type", "redirect_uri", "code_verifier"})
+"""Beside one of these parameters ``code`` is an authorization code (RFC 6749 sections 4.1.2 and 4.1.3)."""
+
+_MADE = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
+
+
+def is_made(segment: str) -> bool:
+    """Whether a segment of a path was generated."""
+    return _MADE.fullmatch(segment) is not None
 
 
 _QUOTE = r"&(?:quot|apos|#3[49]|#x2[27]);"
