@@ -12,7 +12,7 @@ COMPILED = {
     "core": "balance breaker bulkhead coverage deadline decide endpoints fields gate heads identity "
     "request routing snapshot template",
     "wire": "body downstream fiber head outbox pool response upstream",
-    "dataplane": "asking capture cells connection exchange forward glimpse prepare read_back request_body "
+    "dataplane": "asking capture cells connection exchange forward glimpse pairs prepare read_back request_body "
     "resilience runtime shadow stats upstreams",
 }
 

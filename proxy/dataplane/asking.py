@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from proxy.config.model import SAFE_METHODS
-from proxy.dataplane.capture import Side
+from proxy.dataplane.capture import Holder, Side
 from proxy.errors import ExchangeError, FailureKind, Seen
 from proxy.telemetry.logs import log_line
 from proxy.wire.fiber import Fiber
@@ -48,7 +48,7 @@ def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: 
     return ""
 
 
-class Asking:
+class Asking(Holder):
     """One request to one upstream, and its answer in ``shadow``.
 
     ``request`` are the bytes to send, ``begun`` is now (monotonic seconds), ``user`` who asks, if that decides about
@@ -60,7 +60,6 @@ class Asking:
     too_slow = False  # it took longer to its head than the upstream's own clocks allow
     timed = True  # what it took is its upstream's time alone
     closed = False  # nothing depends on it any more
-    _held = 0
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class Asking:
         begun: float,
         user: str | None,
     ) -> None:
-        self._worker = worker
+        super().__init__(worker)
         self._stats = stats
         self._plan = plan
         self._way = way
@@ -244,14 +243,3 @@ class Asking:
             log_line("error", "shadow-internal-error", error=repr(error), route=self._plan.id)
             self.shadow_failure = FailureKind.INTERNAL.value
         self._finished()
-
-    # -- memory ---------------------------------------------------------------------------------------------------
-
-    def _hold(self, size: int) -> bool:
-        self._held += size
-        self._worker.shadow_bytes += size
-        return self._worker.shadow_bytes <= self._worker.runtime.shadow_memory
-
-    def _let_go(self) -> None:
-        self._worker.shadow_bytes -= self._held
-        self._held = 0

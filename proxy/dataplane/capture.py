@@ -15,6 +15,7 @@ from proxy.messages import Answer, Fields
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from proxy.dataplane.worker import Worker
     from proxy.wire.response import ResponseHead
 
 SPENT_BYTES: Final = 16 * 1024
@@ -121,6 +122,26 @@ class Side:
         if self.truncated and not self.given_up:
             answer.size, answer.digest = self.size, self.digest()
         return answer
+
+
+class Holder:
+    """Who holds some of the memory that all shadows of a worker share."""
+
+    _held = 0
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def _hold(self, size: int) -> bool:
+        """So many bytes more are held (or less); whether there was room for them."""
+        self._held += size
+        self._worker.shadow_bytes += size
+        return self._worker.shadow_bytes <= self._worker.runtime.shadow_memory
+
+    def _let_go(self) -> None:
+        """Nothing is held any more."""
+        self._worker.shadow_bytes -= self._held
+        self._held = 0
 
 
 def equal(one: Side, other: Side, headers: tuple[bytes, ...]) -> bool:

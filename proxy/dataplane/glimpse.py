@@ -6,36 +6,27 @@ met it is given up: nothing depends on it, since another answer of its cell will
 
 from __future__ import annotations
 
-import time
-from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.core.fields import Kind, classify
-from proxy.dataplane.capture import Side
-from proxy.dataplane.cells import cohorts_of
-from proxy.messages import Answer, Pair
+from proxy.dataplane.capture import Holder, Side
+from proxy.dataplane.pairs import no_answer, pair_of
 
 if TYPE_CHECKING:
     from proxy.core.coverage import CellCount
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.worker import Worker
     from proxy.errors import FailureKind
+    from proxy.messages import Pair
     from proxy.wire.response import ResponseHead
 
 
-def no_answer() -> Answer:
-    """In the place of a candidate's answer that nobody asked for, or that was the same."""
-    return Answer(0, [], b"", truncated=False, seconds=0.0)
-
-
-class Glimpse:
+class Glimpse(Holder):
     """One answer on its way to the comparator."""
 
     _closed = False
-    _held = 0
 
     def __init__(self, exchange: Exchange, worker: Worker, cell: CellCount, cap: int, body: bytes) -> None:
-        self._worker = worker
+        super().__init__(worker)
         self._cell = cell
         self._runtime = exchange.runtime
         self._facts = (exchange.request, exchange.decision, exchange.request_id, body)
@@ -84,31 +75,10 @@ class Glimpse:
     def _drop(self) -> None:
         self._closed = True
         self.mine.pieces.clear()
-        self._worker.shadow_bytes -= self._held
-        self._held = 0
-
-    def _hold(self, size: int) -> bool:
-        self._held += size
-        self._worker.shadow_bytes += size
-        return self._worker.shadow_bytes <= self._runtime.shadow_memory
+        self._let_go()
 
     def _pair(self) -> Pair:
-        request, decision, request_id, body = self._facts
-        return Pair(
-            generation=decision.generation,
-            route=decision.route_id,
-            request_id=request_id.decode("latin-1"),
-            at=time.time() - (monotonic() - self._begun),
-            method=request.method,
-            target=request.target,
-            fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],
-            body=body,
-            arm="legacy",
-            reason=decision.reason,
-            cohorts=cohorts_of(self._runtime, request, decision.user),
-            legacy=self.mine.answer(""),
-            candidate=no_answer(),
-            purpose="seen",
-            cell=self._cell.key,
-            compared=False,
-        )
+        legacy = self.mine.answer("")
+        pair = pair_of(self._runtime, self._facts, self._begun, legacy, no_answer(), "seen", self._cell.key)
+        pair.arm, pair.compared = "legacy", False
+        return pair

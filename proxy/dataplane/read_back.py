@@ -7,32 +7,28 @@ have the bounds of shadows, and each ends in one place: compared, or dropped for
 
 from __future__ import annotations
 
-import time
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from proxy.compare.reads import ReadTemplate, read_document
 from proxy.compare.result import Budget, Incomparable
-from proxy.core.fields import Kind, classify
 from proxy.core.heads import marked, of_write, read_head
 from proxy.core.template import ambiguous
 from proxy.dataplane.asking import MARK, Asking, no_place
-from proxy.dataplane.capture import equal
-from proxy.dataplane.cells import cohorts_of
+from proxy.dataplane.capture import Holder, equal
+from proxy.dataplane.pairs import pair_of
 from proxy.dataplane.stats import count
 from proxy.errors import FailureKind
-from proxy.messages import Pair
 from proxy.telemetry.logs import log_line
 from proxy.wire.fiber import Fiber
 
 if TYPE_CHECKING:
     from proxy.core.snapshot import RoutePlan
     from proxy.dataplane.exchange import Exchange
-    from proxy.dataplane.stats import RouteStats
     from proxy.dataplane.upstreams import Way
     from proxy.dataplane.worker import Worker
-    from proxy.messages import Fields
+    from proxy.messages import Fields, Pair
     from proxy.wire.response import ResponseHead
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -47,18 +43,18 @@ _GONE: Final = (404, 410)
 is good for one request, a redirection to a login. That is no evidence that they agree."""
 
 
-class ReadBack:
+class ReadBack(Holder):
     """A write on its way through legacy, and the reads that follow it. The exchange tells it as it tells a pairing."""
 
     def __init__(self, exchange: Exchange, worker: Worker, plan: RoutePlan, candidate: Way) -> None:
-        self._worker = worker
+        super().__init__(worker)
         self._plan = plan
         self._stats = exchange.stats
         self._legacy = exchange.route.legacy
         self._candidate = candidate
         self._reads = exchange.route.reads
         self._head = exchange.head
-        self._facts = (exchange.request, exchange.decision, exchange.request_id)
+        self._facts = (exchange.request, exchange.decision, exchange.request_id, b"")
         self._runtime = exchange.runtime
         by_identity = self._legacy.upstream.by_identity or candidate.upstream.by_identity
         self._user = exchange.user() if by_identity else None
@@ -67,7 +63,6 @@ class ReadBack:
         self._fields: Fields = []
         self._pieces: list[bytes] = []
         self._size = 0
-        self._held = 0
         self._closed = False
         # Of the read that is under way:
         self._target = b""
@@ -159,12 +154,16 @@ class ReadBack:
                     self._stats.shadow_dropped(self._dropped)
                 else:
                     self._compare()
-                for side in self._sides:
-                    side.close()
-                self._sides = ()
+                self._close_sides()
         finally:
+            self._close_sides()
             if waiting:
                 self._worker.waiting -= 1
+
+    def _close_sides(self) -> None:
+        for side in self._sides:
+            side.close()
+        self._sides = ()
 
     def _document(self) -> object:
         """Legacy's answer to the write, if it is a JSON document that is not too long."""
@@ -205,8 +204,9 @@ class ReadBack:
             permits.append(permit)
         request = marked(read_head(self._head, target), MARK)
         self._dropped, self._target, self._begun = "", target, now
-        one = _Side(self, worker, stats, plan, legacy, permits[0], request, now, self._user)
-        two = _Side(self, worker, stats, plan, candidate, permits[1], request, now, self._user)
+        one = _Side(worker, stats, plan, legacy, permits[0], request, now, self._user)
+        two = _Side(worker, stats, plan, candidate, permits[1], request, now, self._user)
+        one.read = two.read = self
         one.other, two.other = two, one
         self._sides = (one, two)
         one.start("GET")
@@ -239,27 +239,11 @@ class ReadBack:
             self._stats.shadow_dropped(reason)
 
     def _pair(self, legacy: _Side, candidate: _Side) -> Pair:
-        request, decision, request_id = self._facts
-        return Pair(
-            generation=decision.generation,
-            route=decision.route_id,
-            request_id=request_id.decode("latin-1"),
-            at=time.time() - (monotonic() - self._begun),
-            method="GET",
-            target=self._target,
-            fields=[
-                field
-                for field in request.fields
-                if not classify(field[0])[1] & Kind.BANYAN and not of_write(field[0].lower())
-            ],
-            body=b"",
-            arm=decision.arm,
-            reason=decision.reason,
-            cohorts=cohorts_of(self._runtime, request, decision.user),
-            legacy=legacy.shadow.answer(legacy.shadow_failure),
-            candidate=candidate.shadow.answer(candidate.shadow_failure),
-            purpose="read-back",
-        )
+        one, two = (side.shadow.answer(side.shadow_failure) for side in (legacy, candidate))
+        pair = pair_of(self._runtime, self._facts, self._begun, one, two, "read-back")
+        pair.method, pair.target = "GET", self._target
+        pair.fields = [field for field in pair.fields if not of_write(field[0].lower())]
+        return pair
 
     # -- its end --------------------------------------------------------------------------------------------------
 
@@ -273,13 +257,7 @@ class ReadBack:
     def _close(self) -> None:
         self._closed = True
         self._pieces.clear()
-        self._worker.shadow_bytes -= self._held
-        self._held = 0
-
-    def _hold(self, size: int) -> bool:
-        self._held += size
-        self._worker.shadow_bytes += size
-        return self._worker.shadow_bytes <= self._worker.runtime.shadow_memory
+        self._let_go()
 
 
 class _Side(Asking):
@@ -287,25 +265,11 @@ class _Side(Asking):
 
     other: _Side | None = None
     done = False
-
-    def __init__(
-        self,
-        read: ReadBack,
-        worker: Worker,
-        stats: RouteStats,
-        plan: RoutePlan,
-        way: Way,
-        permit: int,
-        request: bytes,
-        begun: float,
-        user: str | None,
-    ) -> None:
-        super().__init__(worker, stats, plan, way, permit, request, begun, user)
-        self._read = read
+    read: ReadBack
 
     def drop(self, reason: str) -> None:
         """There will be no pair; the read is counted as a whole."""
-        self._read.give_up_read(reason)
+        self.read.give_up_read(reason)
 
     def close(self) -> None:
         """Forget it, and the other one, which knows it."""
@@ -327,4 +291,4 @@ class _Side(Asking):
 
     def _finished(self) -> None:
         self.done = True
-        self._read.wake()
+        self.read.wake()

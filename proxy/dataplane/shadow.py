@@ -7,29 +7,25 @@ legacy, to learn where legacy differs from itself, says nothing about the candid
 
 from __future__ import annotations
 
-import time
 from random import random
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.fields import Kind, classify
 from proxy.core.heads import marked, trailer_lines
 from proxy.dataplane.asking import MARK, Asking, no_place
 from proxy.dataplane.capture import Side, equal
-from proxy.dataplane.cells import cell_of, cohorts_of
-from proxy.dataplane.glimpse import no_answer
+from proxy.dataplane.cells import cell_of
+from proxy.dataplane.pairs import no_answer, pair_of
 from proxy.dataplane.stats import count
 from proxy.errors import FailureKind
-from proxy.messages import Pair, Paired
 from proxy.wire.body import ChunkedBody, chunk, last_chunk
 
 if TYPE_CHECKING:
     from proxy.core.coverage import CellCount
-    from proxy.core.request import Request
-    from proxy.core.snapshot import Decision
     from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.pairs import Facts
     from proxy.dataplane.runtime import RouteRuntime, Runtime
     from proxy.dataplane.worker import Worker
+    from proxy.messages import Pair, Paired
     from proxy.wire.response import ResponseHead
 
 _TIMEOUTS: Final = frozenset(
@@ -50,8 +46,7 @@ class Pairing(Asking):
     _failure = ""
     _answered = False
 
-    # Not the exchange itself: it holds this pair, and a circle would have to wait for the collector.
-    _facts: tuple[Request, Decision, bytes, bytes]
+    _facts: Facts
     _runtime: Runtime
     _route: RouteRuntime
     mine: Side
@@ -155,6 +150,7 @@ class Pairing(Asking):
         if self.closed:
             return
         self.closed = True
+        self._let_go()  # first, so that no fault of ours can keep it
         plan, counters, itself = self._plan, self._stats.counters, self._facts[1].purpose == "self"
         cell = None
         if not itself:
@@ -181,7 +177,6 @@ class Pairing(Asking):
                 cell.sent += 1
         else:
             self._stats.shadow_dropped(reason)
-        self._let_go()
 
     def _cell(self) -> CellCount | None:
         """The cell of legacy's answer; None if there is none. The exchange counts the answers that clients got."""
@@ -235,23 +230,8 @@ class Pairing(Asking):
         paired.would_time_out += failure in _TIMEOUTS or (by_legacy and self.too_slow)
 
     def _pair(self) -> Pair:
-        request, decision, request_id, body = self._facts
+        decision = self._facts[1]
         mine, shadow = self.mine.answer(self._failure), self.shadow.answer(self.shadow_failure)
         legacy, candidate = (mine, shadow) if decision.arm == "legacy" else (shadow, mine)
-        return Pair(
-            generation=decision.generation,
-            route=decision.route_id,
-            request_id=request_id.decode("latin-1"),
-            at=time.time() - (monotonic() - self._begun),
-            method=request.method,
-            target=request.target,
-            fields=[field for field in request.fields if not classify(field[0])[1] & Kind.BANYAN],  # keys, marks
-            body=body,
-            arm=decision.arm,
-            reason=decision.reason,
-            cohorts=cohorts_of(self._runtime, request, decision.user),
-            legacy=legacy,
-            candidate=candidate,
-            purpose=decision.purpose,
-            cell="" if self.cell is None else self.cell.key,
-        )
+        cell = "" if self.cell is None else self.cell.key
+        return pair_of(self._runtime, self._facts, self._begun, legacy, candidate, decision.purpose, cell)
