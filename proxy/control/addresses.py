@@ -8,7 +8,6 @@ process can take the port while a worker is being restarted.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from contextlib import suppress
 
@@ -46,17 +45,6 @@ def split(address: str) -> tuple[str, int]:
 def join(host: str, port: int) -> str:
     """The inverse of :func:`split`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(address: str) -> bool:
-    """Only this machine reaches the address. A name other than ``localhost`` does not count: it may change."""
-    host = split(address)[0]
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _reserve(address: str) -> socket.socket:

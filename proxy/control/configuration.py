@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proxy.config.lint import is_loopback
 from proxy.config.load import Loaded, load
 from proxy.config.sources import fingerprint
-from proxy.control.addresses import is_loopback
 from proxy.errors import ConfigError, Fault
 
 RESTART_ONLY = ("listen", "workers", "store")

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from proxy.config.lint import is_loopback
 from proxy.config.model import Token
-from proxy.control.addresses import is_loopback
 from proxy.control.operations import RefusedError
 from proxy.telemetry.logs import log_line
 

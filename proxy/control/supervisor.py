@@ -19,7 +19,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from proxy.control.addresses import Reservation, is_loopback
+from proxy.config.lint import is_loopback
+from proxy.control.addresses import Reservation
 from proxy.control.admin import Admin
 from proxy.control.breaker_record import BreakerRecord
 from proxy.control.children import Children, worker_count

@@ -172,6 +172,7 @@ def test_admin_on_an_open_address_needs_tokens(tmp_path: Path) -> None:
         ("[::]:1", False),
         ("10.0.0.1:1", False),
         ("shop.example:1", False),
+        ("localhost.example:1", False),
     ],
 )
 def test_is_loopback(address: str, *, expected: bool) -> None:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from proxy.control.addresses import Reservation, is_loopback, join, split
+from proxy.control.addresses import Reservation, join, split
 from proxy.errors import BanyanError
 
 
@@ -38,15 +38,6 @@ def test_failed_reservation_gives_back_what_it_had() -> None:
 def test_address_that_cannot_be_had_is_said_in_words(address: str, words: str) -> None:
     with pytest.raises(BanyanError, match=words):
         Reservation([address])
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [("127.0.0.1:1", True), ("127.9.9.9:1", True), ("[::1]:1", True), ("localhost:1", True), ("0.0.0.0:1", False),
-     (":1", False), ("[::]:1", False), ("10.0.0.1:1", False), ("localhost.example:1", False)],
-)  # fmt: skip
-def test_only_loopback_is_loopback(address: str, expected: bool) -> None:
-    assert is_loopback(address) is expected
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:80", "[::1]:8080", "shop.example:1"])
