@@ -105,7 +105,7 @@ def json_document(data: bytes, budget: Budget, redactor: Redactor) -> tuple[Any]
         document = parse_json(data, budget, guarded=is_risky(data))
         if has_duplicate_keys(data, document, budget):
             return None
-    except (NotJsonError, DuplicateKeyError, Incomparable, TypeError):  # the last: nested deeper than can be written
+    except (NotJsonError, DuplicateKeyError, Incomparable):
         return None
     return (json_value(document, redactor),)
 

@@ -208,7 +208,8 @@ def _documents(walk: Walk, documents: Documents, rules: CompareRules, budget: Bu
     if rules.prepare is not None:
         x, y = rules.prepare(x, rules.start), rules.prepare(y, rules.start)
     try:
-        same = canonical(x) == canonical(y)
+        # What is unequal to Python is unequal, and known at little cost; what is equal to it may still be 1 and true.
+        same = bool(x == y) and canonical(x) == canonical(y)
     except TypeError:
         raise Incomparable("too-deep") from None
     if documents.columns is not None and not rules.start.ignore:

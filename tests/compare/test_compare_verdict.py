@@ -184,6 +184,17 @@ def test_f15_what_cannot_be_compared_says_why(compare: Compare, legacy: bytes, c
     assert reason in REASONS
 
 
+@pytest.mark.parametrize("depth", [300, 1000])
+def test_documents_that_are_too_deep_never_match(compare: Compare, depth: int) -> None:
+    def nested(leaf: str) -> bytes:
+        return b'{"a":' * depth + leaf.encode() + b"}" * depth
+
+    assert compare(nested("1"), nested(" 1")) == Result("incomparable", "too-deep")
+    assert compare(nested("1"), nested("2")).verdict in ("mismatched", "incomparable")
+    assert compare(nested("1"), nested("true")).verdict in ("mismatched", "incomparable")
+    assert compare(nested("1"), nested("2"), ignore=["$.a"]) == Result("incomparable", "too-deep")
+
+
 def test_a_hostile_string_is_measured_in_linear_time(compare: Compare) -> None:
     assert compare(b'"\\' * 500_000 + b"[" * 300, b"[]").verdict in ("incomparable", "mismatched")
 
