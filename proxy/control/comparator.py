@@ -33,6 +33,9 @@ from proxy.wire.tasks import spawn
 
 MAX_QUEUED_PAIRS = 2000
 MAX_QUEUED_BYTES = 128 * 1024 * 1024
+PAIR_BYTES = 4096
+FIELD_BYTES = 128
+"""What a pair takes besides its bytes, and each of its header fields. A hostile head is hundreds of fields."""
 LEISURE = 50
 """Explanations cost more than comparing; with more pairs than this waiting there are none."""
 
@@ -148,7 +151,7 @@ class Comparator:
             channel.close()
 
     def _take(self, pair: Pair) -> None:
-        size = len(pair.body) + len(pair.legacy.body) + len(pair.candidate.body) + 4096
+        size = _size(pair)
         if len(self._queue) >= MAX_QUEUED_PAIRS or self._queued_bytes + size > MAX_QUEUED_BYTES:
             if self._judge is not None:
                 self._judge.skip(pair, "queue-full")
@@ -204,6 +207,15 @@ class Comparator:
             store_dropped={**lost, **(self._writer.losses() if self._writer else {})},
             queued=len(self._queue),
         )
+
+
+def _size(pair: Pair) -> int:
+    """About what a pair takes in memory, in bytes."""
+    size = PAIR_BYTES + len(pair.target) + len(pair.body) + len(pair.legacy.body) + len(pair.candidate.body)
+    for fields in (pair.fields, pair.legacy.fields, pair.candidate.fields):
+        for name, value in fields:
+            size += FIELD_BYTES + len(name) + len(value)
+    return size
 
 
 def _tell(event: str, text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.control.comparator import MAX_QUEUED_BYTES, MAX_QUEUED_PAIRS, Comparator
 from proxy.messages import Answer, ComparatorStats, Drain, Fields, FromChild, Hello, Override, Pair, Ready, Snapshot
 from proxy.store.difflog import DiffLog
 from proxy.store.sqlite import open_database
@@ -211,3 +212,15 @@ async def test_it_leaves_when_the_supervisor_is_gone(rig: Rig) -> None:
 async def test_drain_before_any_configuration_ends_it(rig: Rig) -> None:
     rig.channel.send(Drain(0.0, 1.0))
     assert (await rig.ended())[0] == 0
+
+
+def test_the_queue_is_bounded_by_what_pairs_take_with_their_heads(tmp_path: Path) -> None:
+    comparator = Comparator(tmp_path, 0)
+    head = [(b"x-%d" % number, b"v" * 300) for number in range(200)]
+    for number in range(MAX_QUEUED_PAIRS):
+        made = pair({}, {}, number, fields=head)
+        made.legacy.fields = made.candidate.fields = head
+        comparator._take(made)
+    assert len(comparator._queue) < MAX_QUEUED_PAIRS
+    held = sum(len(one.fields) * 300 * 3 for one, _ in comparator._queue)
+    assert held < comparator._queued_bytes <= MAX_QUEUED_BYTES
