@@ -197,10 +197,6 @@ class Inbox:
         latest = max(found, key=lambda each: each.at)
         return latest if latest.at > 0.0 else None
 
-    def known(self, fingerprint: str) -> Standpoint | None:
-        """One difference; None if there is none of that name."""
-        return next((point for point in self.look() if point.kept.fingerprint == fingerprint), None)
-
     def history(self, fingerprint: str) -> list[Mark]:
         """What was said of a difference, oldest first."""
         return self._ledger.events.history(fingerprint)

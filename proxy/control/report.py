@@ -17,7 +17,7 @@ from proxy.config.comparing import Compare
 from proxy.config.model import Route, Stage
 from proxy.control.coverage import Coverage, coverage_of
 from proxy.control.findings import Finding
-from proxy.control.report_figures import Hour, Paired, Rule, paired_of, rules_in_force, sizes_of
+from proxy.control.report_figures import Hour, Paired, Rule, paired_of, rules_in_force, sizes_of, spans_of
 from proxy.control.report_samples import SideBySide
 from proxy.messages import Histogram, Override, RouteCounters
 from proxy.store.tally import Tally, add_histogram
@@ -52,9 +52,11 @@ class Shown(msgspec.Struct):
 
 
 class RouteReport(msgspec.Struct, kw_only=True):
-    """Everything about one route. Shares are 0..1; None where there is nothing to take a share of."""
+    """Everything about one route. Shares are 0..1; None where there is nothing to take a share of. ``spans`` says by
+    field of which time the figures are; the verdict has a window of its own."""
 
     route: str
+    spans: dict[str, str]
     readiness: Readiness
     advice: Advice
     stage: str
@@ -88,8 +90,7 @@ class RouteReport(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct):
-    """The report. ``at`` is seconds since the epoch; figures are those of the last ``window_hours``, a verdict has a
-    window of its own."""
+    """The report. ``at`` is seconds since the epoch."""
 
     at: float
     window_hours: int
@@ -124,7 +125,7 @@ def match_share(tally: Tally) -> float | None:
 
 def build(at: float, window_hours: int, facts: Iterable[Facts]) -> Report:
     """The report on these routes, worst news first."""
-    routes = [_route(each) for each in facts]
+    routes = [_route(each, window_hours) for each in facts]
     routes.sort(key=lambda route: _ORDER[route.advice.word])
     return Report(at, window_hours, routes)
 
@@ -134,7 +135,7 @@ _ORDER: dict[Word, int] = {
 }  # fmt: skip
 
 
-def _route(facts: Facts) -> RouteReport:
+def _route(facts: Facts, window_hours: int) -> RouteReport:
     route, tally = facts.route, facts.tally
     traffic = tally.traffic
     arms, errors = arms_of(traffic)
@@ -145,6 +146,7 @@ def _route(facts: Facts) -> RouteReport:
     chosen = {state: _chosen(facts, state) for state in ("open", "noise", "accepted", "fixed")}
     return RouteReport(
         route=route.id,
+        spans=spans_of(window_hours, facts.readiness),
         readiness=facts.readiness,
         advice=advise(route, facts.readiness),
         stage=route.stage,

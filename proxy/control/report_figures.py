@@ -7,10 +7,12 @@ a rule says so is listed, for it is part of the truth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
 from proxy.compare.histograms import quantile
+from proxy.compare.readiness import Readiness
 from proxy.config.comparing import Compare, TypedMatcher
 from proxy.messages import DELTA_BUCKETS_SECONDS, SIZE_RATIO_BUCKETS, RouteCounters
 from proxy.store.evidence import PairCounts
@@ -70,6 +72,34 @@ def pairs_of(traffic: RouteCounters) -> int:
     paired, seen = traffic.paired, traffic.shadow
     told = seen.get("compared", 0) + seen.get("sent-to-comparator", 0)
     return max(told, sum(paired.deltas), paired.legacy_errors, paired.candidate_errors)
+
+
+def stamp(at: float) -> str:
+    """Seconds since the epoch -> ``2026-01-02 03:04 UTC``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def begun(found: Readiness) -> float:
+    """Since when there is evidence, in seconds since the epoch: its first pair; without one, when it may begin."""
+    return found.since if found.first is None else found.first
+
+
+_HOURS = (
+    "requests", "arms", "candidate_share", "errors", "failures", "fallbacks", "dropped", "verdicts", "match_share",
+    "incomparable", "expected", "trend", "latency", "paired", "sizes", "coverage",
+)  # fmt: skip
+_RECORDED = ("differences", "noise", "accepted", "fixed")
+RECORDED = "all that is recorded"
+
+
+def spans_of(window_hours: int, found: Readiness) -> dict[str, str]:
+    """Field of a route's report -> of which time its figures are, in words. What is not in it is of now."""
+    evidence = f"{'no pair since' if found.first is None else 'evidence since'} {stamp(begun(found))}"
+    return {
+        "readiness": evidence,
+        **dict.fromkeys(_HOURS, f"last {window_hours} h"),
+        **dict.fromkeys(_RECORDED, RECORDED),
+    }
 
 
 class Paired(msgspec.Struct):

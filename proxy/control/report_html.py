@@ -22,7 +22,8 @@ from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
 from proxy.control.marked import WORDS
 from proxy.control.report import Report, RouteReport
-from proxy.control.report_text import STATES, VERDICTS, begun, criteria, others, signed, stage, stamp, told_at
+from proxy.control.report_figures import begun, stamp
+from proxy.control.report_text import STATES, VERDICTS, criteria, others, signed, stage, told_at
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
@@ -16,6 +15,7 @@ from proxy.compare.wording import number, percent, seconds, share, until
 from proxy.control.findings import Finding
 from proxy.control.marked import UNPLACED, WORDS
 from proxy.control.report import Report, RouteReport, Shown
+from proxy.control.report_figures import stamp
 from proxy.control.report_samples import Answered, SideBySide
 from proxy.telemetry.visible import code_span, plain_cell, visible
 
@@ -35,21 +35,12 @@ def markdown(report: Report) -> str:
     lines = [f"# Migration report, {stamp(report.at)}", ""]
     if not report.routes:
         return "\n".join([*lines, "No routes: everything goes to legacy.", ""])
-    lines += table(["route", "verdict", "next", "stage", "requests", "compared", "mismatched"], _summary(report), 4)
-    lines += ["", f"Figures are of the last {report.window_hours} h unless another time is named."]
+    head = ["route", "verdict", "next", "stage", f"requests ({report.window_hours} h)", "compared", "mismatched"]
+    lines += table(head, _summary(report), 4)
+    lines += ["", "Compared and mismatched are pairs of the evidence, which each route's part dates."]
     for route in report.routes:
         lines += ["", *_route(route)]
     return "\n".join([*lines, ""])
-
-
-def stamp(at: float) -> str:
-    """Seconds since the epoch -> ``2026-01-02 03:04 UTC``."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def begun(found: Readiness) -> float:
-    """Since when there is evidence, in seconds since the epoch: its first pair; without one, when it may begin."""
-    return found.since if found.first is None else found.first
 
 
 def table(head: Row, rows: list[Row], right_from: int) -> list[str]:
@@ -86,20 +77,20 @@ def stage(route: RouteReport) -> str:
 
 
 def _route(route: RouteReport) -> list[str]:
-    found = route.readiness
+    found, spans = route.readiness, route.spans
     lines = [f"## {route.route}", "", f"**{found.summary}**", "", f"Next: {route.advice.sentence}", ""]
     lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
     for title, part in (
-        ("What was asked for", _criteria(found)),
-        ("Differences", _differences(route.differences, route.route)),
+        (f"What was asked for ({spans['readiness']})", _criteria(found)),
+        (f"Differences ({spans['differences']})", _differences(route.differences, route.route)),
         ("Recorded pairs", _pairs(route.differences)),
-        ("Noise: legacy differs from itself here", _noise(route.noise)),
-        ("Accepted", _accepted(route.accepted)),
-        ("Fixed", _fixed(route.fixed)),
-        ("Coverage", _coverage(route)),
-        ("Times", _times(route)),
-        ("Rules in force", _rules(route) if route.candidate else []),
-        ("What this does not see", [f"- {_sentence(bias.sentence)}" for bias in found.bias]),
+        (f"Noise: legacy differs from itself here ({spans['noise']})", _noise(route.noise)),
+        (f"Accepted ({spans['accepted']})", _accepted(route.accepted)),
+        (f"Fixed ({spans['fixed']})", _fixed(route.fixed)),
+        (f"Coverage ({spans['coverage']})", _coverage(route)),
+        (f"Times ({spans['latency']})", _times(route)),
+        ("Rules in force (now)", _rules(route) if route.candidate else []),
+        (f"What this does not see ({spans['readiness']})", [f"- {_sentence(bias.sentence)}" for bias in found.bias]),
     ):
         if part:
             lines += ["", f"### {title}", "", *part]
@@ -132,24 +123,28 @@ def _stage_line(route: RouteReport) -> str:
 
 
 def _traffic(route: RouteReport) -> list[str]:
-    lines = ["- Traffic: none"]
+    span = route.spans["requests"]
+    lines = [f"- Traffic ({span}): none"]
     if route.requests:
+        errors = f"legacy {route.errors['legacy']:,}, candidate {route.errors['candidate']:,}"
         arms = f"{route.arms['legacy']:,} answered by legacy, {route.arms['candidate']:,} by the candidate"
         lines = [
-            f"- Traffic: {number(route.requests, 'request')}: {arms} ({share(route.candidate_share)})",
-            f"- Errors (5xx to clients): legacy {route.errors['legacy']:,}, candidate {route.errors['candidate']:,}",
-            f"- Fallbacks: {counts(route.fallbacks) or 'none'}",
+            f"- Traffic ({span}): {number(route.requests, 'request')}: {arms} ({share(route.candidate_share)})",
+            f"- Errors (5xx to clients, {span}): {errors}",
+            f"- Fallbacks ({span}): {counts(route.fallbacks) or 'none'}",
         ]
+    if route.dropped:
+        lines.append(f"- Shadows dropped ({span}): {counts(route.dropped)}")
     found = route.readiness
     if not found.compared + found.incomparable:
-        return [*lines, "- Compared: nothing"]
+        return [*lines, f"- Compared: nothing ({route.spans['readiness']})"]
     parts = f"{found.equal:,} equal, {found.expected:,} expected to differ, {found.mismatched:,} mismatched"
     bound = f"; at most {percent(found.bound, up=True)} of all may differ" if found.bound is not None else ""
-    lines.append(f"- Compared since {stamp(begun(found))}: {number(found.compared, 'pair')}: {parts}{bound}")
+    lines.append(f"- Compared ({route.spans['readiness']}): {number(found.compared, 'pair')}: {parts}{bound}")
     if found.incomparable:
-        lines.append(f"- Not comparable: {found.incomparable:,} ({counts(route.incomparable)})")
-    if route.dropped:
-        lines.append(f"- Dropped: {counts(route.dropped)}")
+        lines.append(f"- Not comparable ({route.spans['readiness']}): {number(found.incomparable, 'pair')}")
+    if route.incomparable:
+        lines.append(f"- Why not comparable ({span}): {counts(route.incomparable)}")
     return lines
 
 
@@ -177,7 +172,11 @@ def _differences(shown: list[Shown], route: str) -> list[str]:
         return []
     head = ["difference", "where", "legacy, for example", "candidate", "state", "pairs", "share"]
     since = min(each.finding.first_seen for each in shown)[:16].replace("T", " ")
-    lines = [*table(head, rows, 5), "", f"Pairs and shares are of the whole diff log; first seen {since} UTC."]
+    lines = [
+        *table(head, rows, 5),
+        "",
+        f"First seen {since} UTC, which may be before the evidence begins.",
+    ]
     if len(shown) > TOP_DIFFERENCES:
         lines += ["", f"{len(shown) - TOP_DIFFERENCES} more: `banyan diffs {route}`."]
     return lines
@@ -338,5 +337,6 @@ def _rules(route: RouteReport) -> list[str]:
     rows = [[rule.name, code_span(rule.path, 80) if rule.path else "", plain_cell(rule.what)] for rule in route.rules]
     lines = table(["rule", "where", "what"], rows, 3) if rows else []
     if passed := sum(route.expected.values()):
-        lines += ["", f"{number(passed, 'pair')} differed only so ({counts(route.expected)})."]
+        what = f"{number(passed, 'pair')} differed only in what was expected ({route.spans['expected']})"
+        lines += ["", f"{what}: {counts(route.expected)}."]
     return lines

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 import pytest
-from reports import AT, DIFFERING, FINGERPRINT, NOTHING, facts, finding, good, pair, report, settings, tally
+from reports import AT, DIFFERING, FINGERPRINT, NOTHING, facts, finding, good, pair, report, settings, tally, whole
 
 from proxy.compare.evidence import Evidence
 from proxy.compare.wording import percent, seconds, share, until
@@ -146,14 +146,14 @@ def test_override_that_says_what_the_file_says_is_no_difference() -> None:
 
 def test_markdown_puts_the_verdict_first_and_shows_an_example() -> None:
     text = markdown(report(facts(DIFFERING, [finding()], pairs={"0123456789ab": pair()})))
-    assert text.index("**Not ready:") < text.index("- Traffic:") < text.index("`$.total`")
+    assert text.index("**Not ready:") < text.index("- Traffic (last 24 h):") < text.index("`$.total`")
     assert '- "total": 19.90\n+ "total": "19.90"' in text
     assert "`GET /orders?id=1`: legacy 200, 12 ms; candidate 200, 9.3 ms" in text
 
 
 def test_markdown_lists_the_criteria_of_ready_routes_too() -> None:
     text = markdown(report(facts(good())))
-    part = text.partition("### What was asked for\n\n")[2].partition("\n\n")[0]
+    part = text.partition("### What was asked for (")[2].partition("\n\n")[2].partition("\n\n")[0]
     rows = {
         row[1]: (row[0], row[2]) for row in ([c.strip() for c in x.strip("|").split("|")] for x in part.split("\n"))
     }
@@ -183,13 +183,44 @@ def test_markdown_tells_who_fixed_what_and_why() -> None:
 
 def test_evidence_is_dated_by_its_first_pair() -> None:
     text = markdown(report(facts(good(since=AT - 86_400, first=AT - 600))))
-    assert "- Compared since 2023-11-14 22:03 UTC: 4,000 pairs" in text
+    assert "- Compared (evidence since 2023-11-14 22:03 UTC): 4,000 pairs" in text
     assert "2023-11-13" not in text
+
+
+def test_every_figure_says_of_which_time_it_is() -> None:
+    made = whole()
+    for route in made.routes:
+        figures = set(route.__struct_fields__) - {
+            "route", "spans", "advice", "stage", "percent", "file_stage", "overridden_by", "override_reason",
+            "candidate", "not_listed", "rules",
+        }  # fmt: skip
+        assert set(route.spans) == figures
+    spans = "last 24 h|evidence since [-0-9 :]+ UTC|no pair since [-0-9 :]+ UTC|all that is recorded|now"
+    text = markdown(made)
+    headings = [line for line in re.findall("^### (.*)$", text, re.MULTILINE) if line != "Recorded pairs"]
+    assert {bool(re.fullmatch(rf".* \(({spans})\)", line)) for line in headings} == {True}
+    lines = [line for line in text.splitlines() if re.match("- (Traffic|Errors|Fallbacks|Shadows|Compared|Not)", line)]
+    assert len(lines) > 3
+    assert [line for line in lines if not re.search(rf"({spans})\)", line)] == [
+        line for line in lines if line.startswith("- Shadows carry")
+    ]
+
+
+def test_a_route_without_a_pair_says_since_when() -> None:
+    assert only(facts(NOTHING, tally=tally(0))).spans["readiness"].startswith("no pair since ")
+
+
+def test_reasons_of_another_time_do_not_stand_beside_the_pairs_of_the_evidence() -> None:
+    made = tally()
+    made.compare.incomparable = {"too-large": 40}
+    text = markdown(report(facts(good(incomparable=3, first=AT - 600), tally=made)))
+    assert "- Not comparable (evidence since 2023-11-14 22:03 UTC): 3 pairs\n" in text
+    assert "- Why not comparable (last 24 h): " in text
 
 
 def test_markdown_lists_criteria_that_are_not_met_first() -> None:
     text = markdown(report(facts(DIFFERING, [finding()])))
-    part = text.partition("### What was asked for\n\n")[2].partition("\n\n")[0].splitlines()
+    part = text.partition("### What was asked for (")[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()
     states = [line.split("|")[1].strip() for line in part[2:]]
     assert states[0] == "not met"
     assert states[-1] in ("met", "does not apply")

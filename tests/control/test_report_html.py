@@ -117,6 +117,11 @@ def test_the_verdicts_come_before_everything_else() -> None:
     assert first < text.index("What was asked for") < text.index("$.items[*].price") < text.index("Over time")
 
 
+def test_every_part_says_of_which_time_it_is() -> None:
+    made = page(whole())
+    assert len(re.findall("<h3>", made)) == len(re.findall('<h3>[^<]+<span class="span">[^<]+</span></h3>', made)) > 10
+
+
 def test_each_difference_can_be_opened_and_names_both_values() -> None:
     made = page(report(facts(DIFFERING, [finding()])))
     assert made.count("<details") == 1
