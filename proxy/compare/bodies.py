@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -167,7 +168,7 @@ def _text(text: str, media: str, raw: bytes, redactor: Redactor, *, truncated: b
         if media in _LINES:
             text = "\n".join(_json_line(line, redactor) for line in text.split("\n"))
         elif media == "text/event-stream":
-            text = "\n".join(_event_line(line, redactor) for line in text.split("\n"))
+            text = "\n".join(_events(text.split("\n"), redactor))
         elif media in _TABLES:
             text = table(text, redactor)
         elif text.lstrip()[:1] in ("{", "["):
@@ -193,15 +194,18 @@ def _json_line(line: str, redactor: Redactor) -> str:
     return line
 
 
-def _event_line(line: str, redactor: Redactor) -> str:
-    """One line of an event stream; its data may be JSON."""
-    field, sign, value = line.partition(":")
-    if sign and field == "data":
-        space = value[:1] == " "
-        return f"data:{' ' if space else ''}{_json_line(value[1:] if space else value, redactor)}"
-    if sign and redactor.is_secret(field):
-        return f"{field}: {redactor.mask(value.strip())}"
-    return line
+def _events(lines: list[str], redactor: Redactor) -> Iterator[str]:
+    """An event stream; the data of an event may be JSON, also in several lines."""
+    for is_data, event in groupby(lines, lambda line: line.startswith("data:")):
+        if is_data:
+            data = list(event)
+            begin = "data: " if all(line.startswith("data: ") for line in data) else "data:"
+            shown = _json_line("\n".join(line[len(begin) :] for line in data), redactor)
+            yield from (begin + line for line in shown.split("\n"))
+            continue
+        for line in event:
+            field, sign, value = line.partition(":")
+            yield f"{field}: {redactor.mask(value.strip())}" if sign and redactor.is_secret(field) else line
 
 
 def table(text: str, redactor: Redactor) -> str:

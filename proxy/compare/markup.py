@@ -21,7 +21,7 @@ _CLOSES = re.compile(r"</([A-Za-z_][\w.:-]*)")
 _NAMES = ("name", "key", "property", "http-equiv", "itemprop", "id", "autocomplete")
 _VALUES = ("value", "content")
 _EMPTY = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
 _PARTS_OF_PAGES = frozenset({"form", "fieldset", "a", "iframe", "object", "label", "slot", "div", "section", "html"})
 """What has a name or key but is no field: its content speaks for itself."""

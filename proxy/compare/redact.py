@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
 import orjson
 
@@ -42,13 +43,23 @@ _WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
 _ROOM = 128 * 1024
 """Characters of redacted JSON in a string: more than a record holds, so that what is cut off there is said to be."""
 
-_CALLED = ("name", "key", "field", "header", "param", "parameter", "property")
-_HELD = frozenset({"value", "values", "content"})
+_CALLED = ("name", "key", "field", "header", "param", "parameter", "property", "Name", "Key")
+_HELD = frozenset({"value", "values", "content", "Value", "Values"})
+_OPEN_JSON = frozenset("{[%")
 
 
 def cut(text: str) -> str:
     """At most ``MAX_SHOWN`` characters, the cut marked."""
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def _encoded(text: str) -> str:
+    """Redacted text as a piece of a URL; masks stay masks."""
+    made, at = [], 0
+    for mask in masks.MASK.finditer(text):
+        made += [quote(text[at : mask.start()], safe=""), mask[0]]
+        at = mask.end()
+    return "".join([*made, quote(text[at:], safe="")])
 
 
 def _whole(text: str) -> str:
@@ -166,7 +177,12 @@ class Redactor:
         return "".join([*pieces, text[at:upto]])
 
     def by_shape_encoded(self, text: str) -> str:
-        """The same for a piece of a URL: percent-encoding hides no shape, and what is not secret keeps its spelling."""
+        """The same for a piece of a URL: percent-encoding hides no shape, and what is not secret keeps its spelling.
+        JSON is redacted by its names, too."""
+        if text[:1] in _OPEN_JSON and (plain := unquote_plus(text))[:1] in ("{", "["):
+            redacted = json_text(plain, self, _ROOM)
+            if redacted != plain:
+                return _encoded(redacted)
         if "+" in text:
             plain = unescaped(text.replace("+", " "))
             redacted = self.by_shape(plain)

@@ -77,7 +77,7 @@ def _header(name: str, value: str, redactor: Redactor) -> str:
     if secret:
         known = _CREDENTIALS.fullmatch(value) if lower.endswith("authorization") else None
         return f"{known[1]}{known[2]}{redactor.mask(known[3])}" if known else redactor.mask(value)
-    return url(value, redactor) if lower in _URLS else redactor.by_shape(value)
+    return url(value, redactor) if lower in _URLS else str(redactor.scalar(value, secret=False))  # it may be JSON
 
 
 def _cookie(text: str, redactor: Redactor, *, revealed: bool) -> str:

@@ -49,6 +49,7 @@ NAMED: dict[str, Container] = {
     "json": lambda n, v: (JSON, json.dumps({"a": [{"b": {n: v}}], "z": 1})),
     "json-below": lambda n, v: (JSON, json.dumps({n: {"a": [v, {"b": v}]}})),
     "json-beside": lambda n, v: (JSON, json.dumps([{"name": n, "value": v}, {"key": n, "value": [v]}])),
+    "json-beside-capital": lambda n, v: (JSON, json.dumps([{"Name": n, "Value": v}, {"Key": n, "Values": [v]}])),
     "json-in-json": lambda n, v: (JSON, json.dumps({"a": json.dumps({"b": {n: {"c": v}}})})),
     "json-escaped": lambda n, v: (JSON, f'{{"{_escaped(n)}": "{_escaped(v)}"}}'),
     "json-broken": lambda n, v: (JSON, json.dumps({"x": 1, n: {"a": [v]}})[:-2]),
@@ -62,11 +63,16 @@ NAMED: dict[str, Container] = {
     "ndjson": lambda n, v: ("application/x-ndjson", json.dumps({"a": {n: [v]}}) + "\n" + json.dumps({n: {"c": v}})),
     "json-seq": lambda n, v: ("application/json-seq", "\x1e" + json.dumps({n: {"c": v}}) + "\n"),
     "events": lambda n, v: ("text/event-stream", f"id: a\r\ndata: {json.dumps({n: [v]})}\r\n\r\ndata:{n}={v}\n\n"),
+    "events-lines": lambda n, v: (
+        "text/event-stream",
+        "".join(f"data: {line}\n" for line in json.dumps({"a": 1, n: {"b": v}}, indent=1).split("\n")) + "\n",
+    ),
     "form": lambda n, v: (FORM, f"a=1&{quote_plus(n)}={quote_plus(v)}&b=2"),
     "form-escaped": lambda n, v: (
         FORM,
         f"{''.join(f'%{ord(c):02X}' for c in n)}={''.join(f'%{b:02x}' for b in v.encode())}",
     ),
+    "form-json": lambda n, v: (FORM, f"a={quote_plus(json.dumps({n: {'b': v}}))}&b={quote(json.dumps([{n: [v]}]))}"),
     "form-indexed": lambda n, v: (FORM, f"user[{n}]={quote_plus(v)}&user.{n}={quote(v)}"),
     "multipart": lambda n, v: (
         "multipart/form-data; boundary=b0",
@@ -87,6 +93,7 @@ NAMED: dict[str, Container] = {
     "xml-cdata": lambda n, v: ("application/soap+xml", f"<r><{n}><![CDATA[a</{n}>{v}<x]]></{n}></r>"),
     "xml-attribute": lambda n, v: (XML, f'<r><a {n}="{_xml(v)}" b=\'1\'/></r>'),
     "xml-property": lambda n, v: (XML, f'<r><p name="{n}">{_xml(v)}</p><p key="{n}" value="{_xml(v)}"/></r>'),
+    "xml-param": lambda n, v: (XML, f'<r><param name="{n}">{_xml(v)}</param><param name="{n}" value="{_xml(v)}"/></r>'),
     "xml-cut": lambda n, v: (XML, f"<r><a/><{n}>{_xml(v)}"),
     "html-input": lambda n, v: (HTML, f'<form><input type="hidden" value="{_xml(v)}" name="{n}"></form>'),
     "html-password": lambda n, v: (HTML, f"<input name=a type=password value='{_xml(v)}'>"),

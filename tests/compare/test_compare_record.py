@@ -82,11 +82,12 @@ def test_no_secret_survives_in_a_head(
         ("location", f"/cb?code={secret}&state=x"), ("location", f"/cb#access_token={secret}&x=1"),
         ("referer", f"http://h.example/{name}/{secret}?a=1"), ("link", f'</a?{name}={secret}>; rel="next"'),
         ("x-banyan-key", secret), ("www-authenticate", f'Bearer error="x", {name}="{secret}"'),
-        ("refresh", f"0; url=/?{name}={secret}"),
+        ("refresh", f"0; url=/?{name}={secret}"), ("x-debug", json.dumps({name: {"b": secret}})),
     ]  # fmt: skip
     fields = [(spell(key).encode(), value.encode()) for key, value in values] * times
     target = (
         f"/{name}/{secret}/x;jsessionid={secret}?{name}={secret}&{quote(name)}={quote(secret)}&code={secret}&state=1"
+        f"&all={quote(json.dumps({name: {'b': secret}}))}"
     )
     made = stored(make_pair(make_answer(1, fields), make_answer(2, fields, 201), fields=fields, target=target.encode()))
     assert_gone(secret, made)

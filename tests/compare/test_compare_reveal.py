@@ -1,6 +1,7 @@
 """What the configuration says of names: more are secret, some are shown, and what is shown lets nothing else out."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,31 @@ def test_a_revealed_name_is_shown_and_its_neighbours_are_not(media: str, content
     shown = text(media, content, SHOWN)
     assert kept in shown
     assert gone not in shown
+
+
+@pytest.mark.parametrize(
+    ("media", "content"),
+    [
+        ("text/event-stream", 'data: {\ndata:  "sid": {\ndata:   "a": "xyz"\ndata:  }\ndata: }\n\n'),
+        ("text/event-stream", 'data:{"sid":\r\ndata: ["xyz"]}\r\n\r\ndata: seen\n\n'),
+        ("application/x-www-form-urlencoded", "a=%7B%22sid%22%3A%7B%22b%22%3A%22xyz%22%7D%7D&b=seen"),
+        ("application/x-www-form-urlencoded", "a={%22sid%22:+[%22xyz%22]}"),
+        ("application/json", '{"Name": "sid", "Value": "xyz"}'),
+        ("application/xml", "<r><param name='sid'>xyz</param></r>"),
+    ],
+)  # fmt: skip
+def test_a_short_name_is_secret_in_a_structure_within_another(media: str, content: str) -> None:
+    shown = text(media, content, MORE)
+    assert "xyz" not in shown
+    assert shown.count("\n") == content.count("\n") or media.endswith("json")
+    assert ("seen" in shown) == ("seen" in content)
+
+
+def test_json_in_a_field_or_a_parameter_is_redacted_by_its_names_and_stays_a_value() -> None:
+    assert "xyz" not in header("X-Debug", '{"sid": {"a": "xyz"}}', MORE)
+    shown = url("/a?x=%7B%22sid%22%3A%22xyz%22%2C%22b%22%3A%22c%26d%22%7D&y=1", MORE)
+    assert re.fullmatch(r"/a\?x=%7B%22sid%22%3A%22«[^»]+»%22%2C%22b%22%3A%22c%26d%22%7D&y=1", shown)
+    assert url("/a?x=%7B%22b%22%3A1%7D", MORE) == "/a?x=%7B%22b%22%3A1%7D"
 
 
 def test_a_broken_quote_after_a_revealed_name_shows_nothing_more() -> None:
