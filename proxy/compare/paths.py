@@ -10,7 +10,10 @@ The language is a small part of RFC 9535: ``$``, ``.name``, ``['name']``, ``[3]`
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple
+
+from proxy.compare.document import Number
 
 _NAME = re.compile(r"[^\W\d][\w@$#-]*|[@$#_][\w@$#-]*")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
@@ -103,7 +106,11 @@ def _fault(what: str, text: str, at: int) -> ValueError:
 
 
 MAX_MEMBERS = 50
-"""An object with more members than this is a map: its keys are data, not names."""
+"""An object with more members than this may be a map: its keys are data, not names."""
+_MAX_FIELDS = 1000
+"""With more than this it is one, whatever it holds: so telling costs little."""
+
+_NUMBERS = frozenset({int, float, Number})
 
 _PLAIN_KEY = re.compile(r"[@$#_]{0,2}[^\W\d_][\w .:/$#-]{0,99}")
 _DATA_KEY = re.compile(r"\d{5}|^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|^(?=[a-fA-F]*\d)[0-9a-fA-F]{8,}$")
@@ -114,6 +121,15 @@ def is_name(key: str) -> bool:
     if not _PLAIN_KEY.fullmatch(key) or _DATA_KEY.search(key):
         return False
     return len(key) <= 40 or not any(c.isdigit() for c in key)
+
+
+def is_map(members: dict[str, Any]) -> bool:
+    """Whether an object is a map: it has very many members, and all say things of one type, or null. A record of many
+    fields has several types, and each of its fields has a path of its own."""
+    if not MAX_MEMBERS < len(members) <= _MAX_FIELDS:
+        return len(members) > _MAX_FIELDS
+    types = {float if kind in _NUMBERS else kind for kind in map(type, members.values())}
+    return len(types - {NoneType}) < 2
 
 
 def member(path: str, key: str) -> str:

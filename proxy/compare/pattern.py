@@ -15,7 +15,7 @@ from typing import Any
 from proxy.compare.document import Number
 from proxy.compare.masks import MASK
 from proxy.compare.matchers import Matcher, Reading, read
-from proxy.compare.paths import MAX_MEMBERS, is_name, member
+from proxy.compare.paths import is_map, is_name, member
 from proxy.compare.rules import CompareRules
 from proxy.compare.states import State, Tolerance
 from proxy.compare.walk import secret_key
@@ -70,7 +70,7 @@ class _Maker:
         return _scalar(value, state, path, self._expected)
 
     def _object(self, value: dict[str, Any], state: State, path: str) -> Any:
-        is_map = len(value) > MAX_MEMBERS
+        as_map = is_map(value)
         further = self._expected.besides(path)
         is_open = state.mode == "subset" or "*" in further or state.member(_NO_NAME).ignore
         may_come = [name for name in self._ignored if state.member(name).ignore]
@@ -80,7 +80,7 @@ class _Maker:
             if MASK.search(name) or (state.mode == "schema" and not is_name(name)):
                 is_open = True  # a name that nobody knows, or that is data
                 continue
-            below = f"{path}.*" if is_map or secret_key(name) else member(path, name)
+            below = f"{path}.*" if as_map or secret_key(name) else member(path, name)
             found = self.node(inner, state.member(name), below)
             may_lack = self._expected("missing", below) or state.member(name).ignore
             made[name] = {"$optional": found} if may_lack else found

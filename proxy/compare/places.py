@@ -168,10 +168,10 @@ class _Locating(Walk):
         self._told.append(value)
         return ""
 
-    def below(self, path: str, key: str, *, is_map: bool = False, secret: Secret = False) -> str:
+    def below(self, path: str, key: str, *, as_map: bool = False, secret: Secret = False) -> str:
         """As a walk does; whatever is reported next is of this member."""
         self._key = key
-        return super().below(path, key, is_map=is_map, secret=secret)
+        return super().below(path, key, as_map=as_map, secret=secret)
 
     def report(self, kind: Kind, path: str, legacy: Callable[[], str], candidate: Callable[[], str]) -> None:
         """As a walk does, with the place."""

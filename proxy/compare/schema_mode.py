@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.compare.paths import MAX_MEMBERS, is_name
+from proxy.compare.paths import is_map, is_name
 from proxy.compare.states import State
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _TYPES = {str: "text", bool: "boolean", type(None): "null", dict: "object", list
 
 class Shape:
     """What some nodes are. ``types`` of them; ``members`` by name; ``rest``: what the members under keys that are data
-    share; ``items``: what the items of lists share; ``is_map``: an object has more members than names can be."""
+    share; ``items``: what the items of lists share; ``is_map``: the keys of an object are data."""
 
     __slots__ = ("is_map", "items", "members", "rest", "types")
 
@@ -67,7 +67,7 @@ def _read(walk: Walk, shape: Shape, value: Any, state: State) -> None:
     walk.spend(1)
     shape.types.add(_TYPES.get(type(value), "number"))
     if type(value) is dict:
-        shape.is_map = shape.is_map or len(value) > MAX_MEMBERS
+        shape.is_map = shape.is_map or is_map(value)
         for key, child in value.items():
             below = state.member(key)
             if below.ignore:

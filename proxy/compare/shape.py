@@ -16,7 +16,7 @@ from typing import Any
 from proxy.compare.charsets import utf8
 from proxy.compare.decode import content_type, decode_body
 from proxy.compare.document import NotJsonError, Number, parse_json
-from proxy.compare.paths import MAX_MEMBERS, is_name
+from proxy.compare.paths import is_map, is_name
 from proxy.compare.redact import is_secret_key
 from proxy.compare.result import Budget, Incomparable
 from proxy.compare.secret_names import is_secret_name
@@ -109,10 +109,10 @@ def _see(node: _Node, value: Any, depth: int, left: list[int], *, secret: bool =
 
 
 def _see_members(node: _Node, value: dict[str, Any], depth: int, left: list[int], *, secret: bool) -> None:
-    is_map = len(value) > MAX_MEMBERS
+    as_map = is_map(value)
     seen: set[str] = set()
     for key, item in value.items():
-        name = "*" if is_map or not is_name(key) or is_secret_key(key, below_secret=secret) else key
+        name = "*" if as_map or not is_name(key) or is_secret_key(key, below_secret=secret) else key
         known = node.members.get(name)
         if known is None:
             known = node.members[name] = (_Node(), [0])

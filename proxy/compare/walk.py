@@ -15,7 +15,7 @@ from typing import Any, Literal
 from proxy.compare import matchers
 from proxy.compare.document import Number, canonical
 from proxy.compare.lists import compare_lists
-from proxy.compare.paths import MAX_MEMBERS, member
+from proxy.compare.paths import is_map, member
 from proxy.compare.redact import PLAIN, Redactor, is_secret_key
 from proxy.compare.result import Budget, Difference, Incomparable, Kind
 from proxy.compare.schema_mode import compare_schemas
@@ -152,10 +152,10 @@ class Walk:
         else:
             self.report(kind, path, _absent, shown)
 
-    def below(self, path: str, key: str, *, is_map: bool = False, secret: Secret = False) -> str:
+    def below(self, path: str, key: str, *, as_map: bool = False, secret: Secret = False) -> str:
         """The path template of a member: ``*`` for keys that are data or may not be shown; ``secret``: what was said of
         the object."""
-        return f"{path}.*" if is_map or self.hides(key, secret=secret) else member(path, key)
+        return f"{path}.*" if as_map or self.hides(key, secret=secret) else member(path, key)
 
     def hides(self, key: str, *, secret: Secret = False) -> bool:
         """Whether a key itself looks like a secret, so that it may not stand in a path."""
@@ -163,7 +163,7 @@ class Walk:
 
     def _objects(self, a: dict[str, Any], b: dict[str, Any], state: State, path: str, *, secret: Secret) -> None:
         self.spend(len(a) + len(b) + 1)
-        is_map = len(a) > MAX_MEMBERS or len(b) > MAX_MEMBERS
+        as_map = is_map(a) or is_map(b)
         for key, x in a.items():
             if key in b:
                 y = b[key]
@@ -172,18 +172,18 @@ class Walk:
                 below = state.member(key)
                 if not below.ignore:
                     hidden = self.redactor.below(key, secret, a, b)
-                    self._node(x, y, below, self.below(path, key, is_map=is_map, secret=secret), secret=hidden)
+                    self._node(x, y, below, self.below(path, key, as_map=as_map, secret=secret), secret=hidden)
             elif not state.member(key).ignore:
                 hidden = self.redactor.below(key, secret, a, b)
                 shown = partial(self.show, x, secret=hidden)
-                self.absent("missing", self.below(path, key, is_map=is_map, secret=secret), shown)
+                self.absent("missing", self.below(path, key, as_map=as_map, secret=secret), shown)
         if state.mode == "subset" or a.keys() == b.keys():
             return
         for key, y in b.items():
             if key not in a and not state.member(key).ignore:
                 hidden = self.redactor.below(key, secret, a, b)
                 shown = partial(self.show, y, secret=hidden)
-                self.absent("extra", self.below(path, key, is_map=is_map, secret=secret), shown)
+                self.absent("extra", self.below(path, key, as_map=as_map, secret=secret), shown)
 
 
 def secret_key(key: str) -> bool:

@@ -22,6 +22,7 @@ def found(a: Any, b: Any, **rules: Any) -> list[tuple[str, str]]:
 
 
 MANY = {f"k{n}": n for n in range(60)}
+WIDE = {**{f"k{n}": n for n in range(40)}, **{f"text{n}": "x" for n in range(40)}}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ MANY = {f"k{n}": n for n in range(60)}
         ({"2fa": True, "a": 1}, {"a": 1}, [("missing", "$.*")]),
         (MANY, {"k1": 1, "z": 2}, []),
         (MANY, {"k1": "1"}, [("type", "$.*")]),
+        (WIDE, {key: value for key, value in WIDE.items() if key != "text3"}, [("missing", "$.text3")]),
+        (WIDE, WIDE | {"k3": "3"}, [("type", "$.k3")]),
         (1, 2, []),
         (1, "2", [("type", "$")]),
     ],

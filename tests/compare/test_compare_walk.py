@@ -59,6 +59,17 @@ def test_what_python_calls_equal_is_found_beside_what_it_does_not(rules: Any) ->
     assert found(legacy, candidate, **rules) == places
 
 
+def test_fields_of_a_wide_record_are_told_apart_and_keys_of_a_map_are_not() -> None:
+    record = {f"n{n}": n for n in range(30)} | {f"text{n}": "a" for n in range(30)}
+    assert found(record, record | {"n3": 4, "text4": "b"}) == {("value", "$.n3"): 1, ("value", "$.text4"): 1}
+    prices: dict[str, Any] = {f"n{n}": n * 0.5 if n % 2 else None for n in range(60)}
+    changed = prices | {"n3": "4", "n5": 4, "more": 1}
+    assert found(prices, changed) == {("type", "$.*"): 1, ("value", "$.*"): 1, ("extra", "$.*"): 1}
+    assert found(changed, prices) == {("type", "$.*"): 1, ("value", "$.*"): 1, ("missing", "$.*"): 1}
+    many = {f"n{n}": n if n % 2 else "a" for n in range(1001)}
+    assert found(many, many | {"n3": 4}) == {("value", "$.*"): 1}
+
+
 def test_positions_that_rules_name_keep_their_meaning() -> None:
     rules = {"ignore": ["$[0]", "$[3]"]}
     assert found([1, 2, 3], [9, 1, 2, 3], **rules) == {("size", "$"): 1, ("value", "$[*]"): 2}
