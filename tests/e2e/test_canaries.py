@@ -103,6 +103,19 @@ ANSWERS: dict[str, tuple[str, str]] = {
             f"-----BEGIN PRIVATE KEY-----\n{canary(23)}SIDE\n-----END PRIVATE KEY-----\nAuthorization: Basic {BASIC}\n"
         ),
     ),
+    "said": (
+        "text/plain",
+        (
+            f"{INNOCENT} SIDE: run --password {canary(60)}SIDE --api-key '{canary(61)}SIDE' -u bob:{canary(62)}SIDE\n"
+            f"invalid token {canary(63)}SIDE, password is {canary(64)}SIDE, pin=1{canary(65)}SIDE\n"
+            f"GET / HTTP/1.1\nCookie: a={canary(66)}SIDE; b={canary(67)}SIDE\nAPI key: {canary(68)}SIDE\n"
+            f"see http://h.example/reset-password/{canary(69)}SIDEabcdefgh\n"
+        ),
+    ),
+    "split": (
+        "text/event-stream",
+        f'data: {{"n": "{INNOCENT}SIDE",\ndata: "sid": {{\ndata: "x": "{canary(70)}SIDE"\ndata: }}}}\n\n',
+    ),
     "bytes": ("application/octet-stream", f"\x00{canary(24)}SIDE"),
     "wrong": ("application/xml", f"<r><token>{canary(25)}SIDE"),
 }  # fmt: skip
@@ -144,7 +157,7 @@ class Scene:
             "X-Api-Key": canary(43), "X-Banyan-Key": TESTER_KEY, "X-Banyan-Arm": "legacy",
             "Referer": f"http://h/?token={canary(44)}", "Proxy-Authorization": f"Basic {BASIC}",
             "X-Request-Id": f"token={canary(45)}", "X-Note": JWT, "X-Mark": INNOCENT,
-            "User-Agent": f"x password={canary(46)}",
+            "User-Agent": f"x --password {canary(46)}", "X-Debug": json.dumps({"sid": {"a": canary(58)}}),
         }  # fmt: skip
         boundary = "b0"
         multipart = (
@@ -165,6 +178,7 @@ class Scene:
             for media, data in bodies:
                 below = f"session/{canary(53)}0123456789/{kind}"
                 query = f"?n={INNOCENT}&token={canary(55)}&api%5Fkey={canary(56)}&note=Bearer%20{canary(57)}"
+                query += f"&all={quote(json.dumps({'sid': {'a': canary(59)}}))}&q=--password+{canary(71)}"
                 url = f"{self.banyan.url}/{INNOCENT}/{JWT}/{quote(CARD)}/{below}{query}"
                 more = {"Content-Type": media} if media else {}
                 ask(url, "POST" if data else "GET", raw=data, headers={**headers, **more})
@@ -230,6 +244,8 @@ def places() -> Iterator[dict[str, bytes]]:
         found["banyan rules suggest"] = scene.said("rules", "suggest", "all")
         found["banyan readiness"] = scene.said("readiness", "all", "--json")
         found["banyan replay"] = scene.said("replay", "all", "--against", scene.candidate.url)
+        found["banyan replay --json"] = scene.said("replay", "all", "--against", scene.candidate.url, "--json")
+        found["banyan replay --save"] = scene.said("replay", "all", "--save", str(scene.folder / "kept.json"))
         found["banyan export-tests"] = scene.said("export-tests", "all", "-o", str(scene.folder / "suite"))
         rules = str(scene.folder / "banyan.yaml")
         for words in (["check", rules], ["routes", rules], ["explain", "GET", "/x", "--path", rules], ["schema"]):
@@ -245,7 +261,7 @@ def places() -> Iterator[dict[str, bytes]]:
 
 
 def test_no_canary_is_found_anywhere(places: dict[str, bytes]) -> None:
-    assert {"file banyan.db", "file access.log", "log", "/metrics", "/api/diffs/ID"} <= set(places)
+    assert {"file banyan.db", "file access.log", "file kept.json", "log", "/metrics", "/api/diffs/ID"} <= set(places)
     leaks = {
         where: text[max(0, at - 200) : at + 60]
         for where, text in places.items()
@@ -256,7 +272,16 @@ def test_no_canary_is_found_anywhere(places: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["file banyan.db", "file access.log", "/api/diffs/ID", "/api/diffs", "banyan diffs show", "banyan report"]
+    "where",
+    [
+        "file banyan.db",
+        "file access.log",
+        "file kept.json",
+        "/api/diffs/ID",
+        "/api/diffs",
+        "banyan diffs show",
+        "banyan report",
+    ],
 )
 def test_what_is_innocent_is_found_where_records_are_shown(places: dict[str, bytes], where: str) -> None:
     assert INNOCENT.encode() in places[where]
