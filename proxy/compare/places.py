@@ -27,7 +27,8 @@ MAX_PLACES = 500
 
 Span = tuple[int, int]
 """First line (0-based) and number of lines, in a text with each member and item on lines of its own."""
-Where = tuple[Span | None, Span | None]
+Where = tuple[list[Span], list[Span]]
+"""Of legacy and of the candidate; empty where the place is not known, or there is none."""
 
 
 def places(
@@ -42,8 +43,8 @@ def places(
     """The places of the ``result`` of a pair in the bodies of its ``record``.
 
     ``legacy`` and ``candidate``: [first line, lines, what]; what is the number of a difference of the result, or a
-    word: ``ignored``, ``tolerated``, ``match`` or ``subset``. ``whole``: every difference of the bodies is placed.
-    ``why``: a reason why nothing is, else empty.
+    word: ``ignored``, ``tolerated``, ``match``, ``subset`` or ``unordered`` (of
+    the whole list). ``whole``: every difference of the bodies is placed. ``why``: why nothing is, else empty.
     """
     why = _hindered(pair, rules, record)
     if not why:
@@ -96,19 +97,21 @@ def _placed(
     whole = not result.more
     for key, told in walk.places.items():
         expected = [side for side, kind in enumerate(("extra", "missing")) if kind != key[0]]
-        whole = whole and key in numbers and all(where[side] is not None for where in told for side in expected)
-        for where in told:
-            for side, span in enumerate(where):
-                if span is not None and key in numbers:
-                    found[side].append([*span, numbers[key]])
+        whole = whole and key in numbers and all(where[side] for where in told for side in expected)
+        if key in numbers:
+            for where in told:
+                _add(found, where, numbers[key])
     for word, where in walk.allowed:
-        for side, span in enumerate(where):
-            if span is not None:
-                found[side].append([*span, word])
+        _add(found, where, word)
     whole = whole and all(len(side) <= MAX_PLACES for side in found)
     of_body = {key: one.times for key, one in zip(numbers, result.differences, strict=True) if key[1].startswith("$")}
     whole = whole and of_body == {key: len(told) for key, told in walk.places.items()}
     return {"legacy": found[0][:MAX_PLACES], "candidate": found[1][:MAX_PLACES], "whole": whole, "why": ""}
+
+
+def _add(found: tuple[list[list[Any]], list[list[Any]]], where: Where, what: int | str) -> None:
+    for side, spans in zip(found, where, strict=True):
+        side += [[*span, what] for span in spans]
 
 
 def _content(side: Answer, budget: Budget) -> Content:
@@ -139,13 +142,13 @@ class _Lines:
         self._spans[id(node)] = (first, lines)
         return lines
 
-    def of(self, node: Any) -> Span | None:
-        """The lines of an object or list of the document; None if it is not its."""
-        return self._spans.get(id(node))
+    def of(self, node: Any) -> list[Span]:
+        """The lines of an object or list of the document; none if it is not its."""
+        return [span for span in (self._spans.get(id(node)),) if span]
 
-    def below(self, node: Any, key: Any) -> Span | None:
-        """The lines of a member or item."""
-        return self._inside.get(id(node), {}).get(key)
+    def below(self, node: Any, key: Any) -> list[Span]:
+        """The lines of a member or item; none if there is none of that name."""
+        return [span for span in (self._inside.get(id(node), {}).get(key),) if span]
 
 
 class _Locating(Walk):
@@ -159,7 +162,7 @@ class _Locating(Walk):
         self.allowed: list[tuple[str, Where]] = []
         self.show = self._showing  # what a walk shows is what differs
         self._lines = lines
-        self._frames: list[tuple[Any, Any]] = []
+        self._frames: list[tuple[Any, Any, State]] = []
         self._key: str | None = None
         self._told: list[Any] = []
         self._items: dict[int, dict[Any, list[int]]] = {}
@@ -186,32 +189,48 @@ class _Locating(Walk):
         self.places[kind, path].append(self._where(kind, values[0], values[1]))
 
     def _where(self, kind: Kind, mine: list[Any], yours: list[Any]) -> Where:
-        if kind in ("size", "order"):
-            whole = [lines.of(frame) for lines, frame in zip(self._lines, self._frames[-1], strict=True)]
-            one, two = (span and (span[0], 1 if kind == "size" else span[1]) for span in whole)
-            return one, two
+        if kind == "size":
+            one, two = (lines.of(frame) for lines, frame in zip(self._lines, self._frames[-1][:2], strict=True))
+            return [(first, 1) for first, _ in one], [(first, 1) for first, _ in two]
+        if kind == "order":
+            return self._moved()
         same = self._same_item(mine, yours)
         return self._place(0, mine, same), self._place(1, yours, same)
 
-    def _place(self, side: int, values: list[Any], same: int | None) -> Span | None:
+    def _moved(self) -> Where:
+        """The items of two lists that are not those at the same place of the other list; neighbours together."""
+        a, b, state = self._frames[-1]
+        places = [at for at, (x, y) in enumerate(zip(a, b, strict=False)) if self.differs(x, y, state.item(-1))]
+        found: Where = ([], [])
+        for lines, items, spans in zip(self._lines, (a, b), found, strict=True):
+            for at in places:
+                for first, count in lines.below(items, at):
+                    if spans and sum(spans[-1]) == first:
+                        spans[-1] = (spans[-1][0], spans[-1][1] + count)
+                    else:
+                        spans.append((first, count))
+        return found
+
+    def _place(self, side: int, values: list[Any], same: int | None) -> list[Span]:
         if not values:
-            return None
+            return []
         lines, value = self._lines[side], values[0]
         if type(value) in (dict, list):
             return lines.of(value)
         if not self._frames:
-            return (0, 1) if value is lines.document else None
-        frame = self._frames[-1][side]
+            return [(0, 1)] if value is lines.document else []
+        frame: Any = self._frames[-1][side]
         if type(frame) is dict:
             return lines.below(frame, self._key)
         at = same if same is not None else next(iter(self._at(frame, value)), None)
-        return lines.below(frame, at) if at is not None else None
+        return lines.below(frame, at) if at is not None else []
 
     def _same_item(self, mine: list[Any], yours: list[Any]) -> int | None:
         """The place of two scalars in two lists, if they stand at one place of both."""
         if not (mine and yours and self._frames and type(self._frames[-1][0]) is list):
             return None
-        (one, two), x, y = self._frames[-1], mine[0], yours[0]
+        one, two, _ = self._frames[-1]
+        x, y = mine[0], yours[0]
         if dict in (type(x), type(y)) or list in (type(x), type(y)):
             return None
         others = set(self._at(two, y))
@@ -233,7 +252,7 @@ class _Locating(Walk):
         elif state.ignore:
             self._allow("ignored", a, b)
         elif type(a) is type(b) and type(a) in (dict, list):
-            self._frames.append((a, b))
+            self._frames.append((a, b, state))
             try:
                 self._unseen(a, b, state)
                 super()._node(a, b, state, path, secret=secret)
@@ -249,11 +268,11 @@ class _Locating(Walk):
         """Take down what the walk passes over: members and items that are ignored, and those of mode ``subset``."""
         mine, yours = self._lines
         if type(a) is list:
+            if state.unordered:
+                self._allowed("unordered", (mine.of(a), yours.of(b)))
             if state.item(-1).ignore:
-                for side, items in ((0, a), (1, b)):
-                    for at in range(len(items)):
-                        span = self._lines[side].below(items, at)
-                        self._allowed("ignored", (None, span) if side else (span, None))
+                for at in range(max(len(a), len(b))):
+                    self._allowed("ignored", (mine.below(a, at), yours.below(b, at)))
             return
         if state.plain and state.mode == "exact":
             return
@@ -261,7 +280,7 @@ class _Locating(Walk):
             if state.member(key).ignore:
                 self._allowed("ignored", (mine.below(a, key), yours.below(b, key)))
             elif state.mode == "subset" and key not in a:
-                self._allowed("subset", (None, yours.below(b, key)))
+                self._allowed("subset", ([], yours.below(b, key)))
 
     def _allow(self, word: str, a: Any, b: Any) -> None:
         same = self._same_item([a], [b])

@@ -22,7 +22,8 @@ WORDS = {
     "tolerated": "a rule tolerates it",
     "match": "both fit a match rule",
     "subset": "the candidate may say more",
-    NO_DIFFERENCE: "the comparison found no difference here; another order, say",
+    "unordered": "the order says nothing here",
+    NO_DIFFERENCE: "the comparison found no difference here",
 }
 """Why lines that are not the same are no difference that anybody has to look at."""
 
@@ -48,7 +49,10 @@ def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
     # Bodies compared as lines of text: each line that is not the same belongs to their one difference.
     texts = [number for number, each in enumerate(record["differences"]) if (each["kind"], each["path"]) == LINES]
     default = shown[texts[0]] if texts else NO_DIFFERENCE if placed["whole"] else UNPLACED
-    tables = [_by_line(placed[side], shown) for side in ("legacy", "candidate")]
+    sides = [placed["legacy"], placed["candidate"]]
+    if not placed["whole"]:  # somewhere in the list, too, a difference may stand whose place is not known
+        sides = [[span for span in side if span[2] != "unordered"] for side in sides]
+    tables = [_by_line(side, shown) for side in sides]
     at = [0, 0]
     for row in rows:
         said: list[str] = []
@@ -73,7 +77,8 @@ def note_on(record: dict[str, Any], unplaced: str) -> str:
     if any(row[3] == record["fingerprint"] for row in record["side_by_side"]):
         return ""
     if not path.startswith(("$", "body")):
-        return f"This difference is not in the bodies: it is {record['kind']} {path}."
+        where = "answers themselves: one side has none" if path == "error" else path.replace(":", " ", 1)
+        return f"This difference is not in the bodies. It is in the {where}."
     if unplaced:
         return f"Which of the lines belong to this difference is not known: {unplaced}."
     return "This difference stands behind the lines that are shown."

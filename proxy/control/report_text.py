@@ -15,7 +15,7 @@ from proxy.compare.wording import number, percent, seconds, share, until
 from proxy.control.findings import Finding
 from proxy.control.marked import UNPLACED, WORDS
 from proxy.control.report import Report, RouteReport, Shown
-from proxy.control.report_figures import stamp
+from proxy.control.report_figures import begun, stamp
 from proxy.control.report_samples import Answered, SideBySide
 from proxy.telemetry.visible import code_span, plain_cell, visible
 
@@ -37,7 +37,7 @@ def markdown(report: Report) -> str:
         return "\n".join([*lines, "No routes: everything goes to legacy.", ""])
     head = ["route", "verdict", "next", "stage", f"requests ({report.window_hours} h)", "compared", "mismatched"]
     lines += table(head, _summary(report), 4)
-    lines += ["", "Compared and mismatched are pairs of the evidence, which each route's part dates."]
+    lines += ["", "Compared and mismatched are pairs of the evidence; each route's part says since when."]
     for route in report.routes:
         lines += ["", *_route(route)]
     return "\n".join([*lines, ""])
@@ -82,7 +82,7 @@ def _route(route: RouteReport) -> list[str]:
     lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
     for title, part in (
         (f"What was asked for ({spans['readiness']})", _criteria(found)),
-        (f"Differences ({spans['differences']})", _differences(route.differences, route.route)),
+        (f"Differences ({spans['differences']})", _differences(route.differences, route.route, stamp(begun(found)))),
         ("Recorded pairs", _pairs(route.differences)),
         (f"Noise: legacy differs from itself here ({spans['noise']})", _noise(route.noise)),
         (f"Accepted ({spans['accepted']})", _accepted(route.accepted)),
@@ -155,7 +155,8 @@ def _where(finding: Finding) -> str:
     return f"{finding.kind} {code_span(finding.path, 60)}"
 
 
-def _differences(shown: list[Shown], route: str) -> list[str]:
+def _differences(shown: list[Shown], route: str, since: str) -> list[str]:
+    """``since``: when the evidence begins, as :func:`stamp` says it."""
     rows = [
         [
             f"`{each.finding.fingerprint}`",
@@ -171,12 +172,9 @@ def _differences(shown: list[Shown], route: str) -> list[str]:
     if not rows:
         return []
     head = ["difference", "where", "legacy, for example", "candidate", "state", "pairs", "share"]
-    since = min(each.finding.first_seen for each in shown)[:16].replace("T", " ")
-    lines = [
-        *table(head, rows, 5),
-        "",
-        f"First seen {since} UTC, which may be before the evidence begins.",
-    ]
+    first = min(each.finding.first_seen for each in shown)[:16].replace("T", " ")
+    before = ", before the evidence begins" if first < since[:16] else ""
+    lines = [*table(head, rows, 5), "", f"First seen {first} UTC{before}."]
     if len(shown) > TOP_DIFFERENCES:
         lines += ["", f"{len(shown) - TOP_DIFFERENCES} more: `banyan diffs {route}`."]
     return lines
@@ -199,7 +197,7 @@ def _pairs(shown: list[Shown]) -> list[str]:
             lines += [plain_cell(pair.note, 600), ""]
         if pair.rows:
             lines += [*_fenced(pair.rows, names), ""]
-    return [*lines, *_legend(pairs)] if pairs else []
+    return [*lines, *_legend(pairs)] if any(pair.rows for pair, _ in pairs) else lines[:-1]
 
 
 def _legend(pairs: list[tuple[SideBySide, set[str]]]) -> list[str]:

@@ -77,6 +77,13 @@ def test_where_not_every_difference_is_placed_no_line_is_called_none() -> None:
     assert [row[3] for row in made["side_by_side"]] == [OWN, UNPLACED]
 
 
+def test_of_a_list_in_any_order_nothing_is_said_where_a_difference_has_no_place() -> None:
+    places = {"legacy": [[0, 2, "unordered"]], "candidate": [[0, 2, "unordered"]], "whole": False, "why": ""}
+    rows = (("1", "2"), ("3", "4"))
+    assert whats(record(changed(*rows), places=places)) == [UNPLACED, UNPLACED]
+    assert whats(record(changed(*rows), places={**places, "whole": True})) == ["unordered", "unordered"]
+
+
 def test_a_record_without_places_says_so() -> None:
     made = record(changed(("1", "2")))
     del made["places"]
@@ -96,4 +103,4 @@ def test_lines_of_text_belong_to_their_one_difference() -> None:
 def test_a_difference_outside_the_bodies_says_where_it_is() -> None:
     made = record(changed(("1", "2")), kind="header", path="header:etag")
     whats(made)
-    assert note_on(made, "") == "This difference is not in the bodies: it is header header:etag."
+    assert note_on(made, "") == "This difference is not in the bodies. It is in the header etag."
