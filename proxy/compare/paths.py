@@ -36,6 +36,10 @@ class Step(NamedTuple):
         return self.name is None and self.position is None
 
 
+EVERYTHING: tuple[tuple[Step, ...], ...] = ((), (Step(),), (Step(deep=True),))
+"""Paths beside which nothing of a document is left."""
+
+
 def parse_path(text: str) -> tuple[Step, ...]:
     """Read a path such as ``$.items[*].price``; ``$`` alone is the whole document.
 

@@ -238,15 +238,24 @@ def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     legacy = paired.legacy_errors / n
     delta = paired.candidate_errors / n - legacy
     what = f"The candidate fails on {paired.candidate_errors:,} and legacy on {paired.legacy_errors:,} of {n:,} pairs"
-    if answered >= enough and failed / answered - legacy > delta:
-        delta = failed / answered - legacy
+    if (own := _at_least(failed, answered, wanted)) - legacy > delta:
+        delta = own - legacy
         what = (
             f"{failed:,} of the {answered:,} requests that the candidate was to answer ended in 5xx; "
             f"legacy fails on {percent(legacy)} of the pairs"
         )
     if delta > limit:
-        return Criterion(name, "not-met", f"{what}: {percent(delta)} more, {percent(limit)} is allowed.", delta, limit)
+        more = f"{percent(delta, up=True)} more"
+        return Criterion(name, "not-met", f"{what}: {more}, {percent(limit)} is allowed.", delta, limit)
     return Criterion(name, "met", f"{what}; {percent(limit)} more is allowed.", delta, limit)
+
+
+def _at_least(failed: int, n: int, wanted: ReadyWhen) -> float:
+    """The share of failures that ``n`` requests show: of few only the lower bound, for 50 of 50 are no chance."""
+    failed = min(failed, n)
+    if n >= min(ENOUGH, wanted.compared):
+        return failed / n
+    return lower(failed, n, wanted.confidence)
 
 
 def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
@@ -285,17 +294,18 @@ def _p99(histogram: Histogram) -> Quantile | None:
 def _fallbacks(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     name, limit, n = "fallbacks_below", wanted.fallbacks_below, evidence.candidate_requests
     fallen, enough = sum(evidence.fallbacks.values()), min(ENOUGH, wanted.compared)
-    if n < enough:
+    share = _at_least(fallen, n, wanted)
+    if n < enough and share < limit:
         if evidence.stage in ("legacy", "shadow"):
             what = f"At stage {evidence.stage} the candidate is to answer nobody, so none can fall back."
             return Criterion(name, "not-asked", what, None, limit)
         what = f"The candidate was to answer {number(n, 'request')}; fallbacks are judged from {enough} on."
         return Criterion(name, "unknown", what, None, limit, None)
-    share = fallen / n
     what = f"Legacy had to answer {fallen:,} of the {n:,} requests that were the candidate's"
     if share >= limit:
         worst = max(evidence.fallbacks, key=lambda reason: evidence.fallbacks[reason])
-        why = f"mostly for {worst}; {percent(share)}, below {percent(limit)} is asked for"
+        seen = percent(share) if n >= enough else f"at least {percent(share)}"
+        why = f"mostly for {worst}; {seen}, below {percent(limit)} is asked for"
         return Criterion(name, "not-met", f"{what}, {why}.", share, limit)
     return Criterion(name, "met", f"{what}; below {percent(limit)} is asked for.", share, limit)
 

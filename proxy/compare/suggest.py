@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from proxy.compare.noise import Rates
-from proxy.compare.paths import parse_path
+from proxy.compare.paths import EVERYTHING, parse_path
 from proxy.compare.rules import compile_rules
 from proxy.compare.wording import number, percent
 from proxy.config.comparing import Compare
@@ -63,7 +63,7 @@ def _suggestion(path: str, found: list[Noisy], key_of: Callable[[str], str | Non
 
 
 def _rule(path: str, found: list[Noisy], key_of: Callable[[str], str | None]) -> tuple[RuleName, str | None]:
-    if path == "$" or not _is_place(path):
+    if not _is_place(path):
         return "", None
     kinds = {one.kind for one in found}
     if kinds == {"order"}:
@@ -74,7 +74,7 @@ def _rule(path: str, found: list[Noisy], key_of: Callable[[str], str | None]) ->
             return "match", "number"
         if len(looks) == 1 and "other" not in looks:
             return "match", next(iter(looks))
-    return "ignore", None
+    return ("", None) if path.startswith("$") and parse_path(path) in EVERYTHING else ("ignore", None)
 
 
 def _is_place(path: str) -> bool:

@@ -53,7 +53,7 @@ def seconds(value: float) -> str:
     """0.0125 -> ``12.5 ms``; -1.5 -> ``-1.5 s``; from the last bound of the histograms on ``≥ 10 s``."""
     if value >= DURATION_BUCKETS_SECONDS[-1]:
         return f"≥ {DURATION_BUCKETS_SECONDS[-1]:g} s"
-    return f"{value:.2g} s" if abs(value) >= 1 else f"{value * 1000:.3g} ms"
+    return f"{value:.2g} s" if abs(value) >= 0.9995 else f"{value * 1000:.3g} ms"  # from there on it rounds to 1000 ms
 
 
 def until(text: str) -> str:

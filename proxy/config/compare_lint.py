@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.compare.contract import compile_rename, renamed_path
 from proxy.compare.matchers import compile_matcher
-from proxy.compare.paths import Step, parse_path
+from proxy.compare.paths import EVERYTHING, Step, parse_path
 from proxy.compare.rules import compile_tolerance, place_of
 from proxy.config.comparing import Compare, TypedMatcher
 from proxy.config.model import Route, Settings, compare_of
@@ -21,7 +21,6 @@ from proxy.core.regex import PathRegex
 from proxy.errors import Fault
 
 _Steps = tuple[Step, ...]
-_EVERYTHING: tuple[_Steps | str, ...] = ((), (Step(),), (Step(deep=True),))
 
 
 def compare_faults(settings: Settings, root: Node, indexes: list[int]) -> Iterator[Fault]:
@@ -95,7 +94,7 @@ class _Level:
             what = f"{named!r}: the header {name} is not compared anyway"
             self._fault("ignore", what, at, "remove the rule, or add it to compare.headers if it should be compared")
         for steps, at in self.named.get("ignore", {}).items():
-            if steps in _EVERYTHING:
+            if steps in EVERYTHING:
                 self._fault("ignore", "nothing of a body is compared, so all bodies match", at, "name what may differ")
         return self.found
 

@@ -226,6 +226,10 @@ def test_errors_that_users_of_the_candidate_got_count_too() -> None:
     found = assess(served, WANTED)
     assert found.verdict == "not-ready"
     assert "30 of the 1,000 requests" in found.reasons[0]
+    found = assess(good(candidate_requests=20, candidate_errors=20), WANTED)
+    assert found.verdict == "not-ready"
+    assert "20 of the 20 requests" in found.reasons[0]
+    assert assess(good(candidate_requests=99, candidate_errors=0), WANTED).verdict == "ready"
 
 
 @pytest.mark.parametrize(
@@ -271,6 +275,10 @@ def test_few_answers_have_no_p99() -> None:
         ("live", 10_000, 9, "met"),
         ("live", 10_000, 10, "not-met"),
         ("shadow", 100, 1, "not-met"),  # back from a canary within the window
+        ("shadow", 50, 50, "not-met"),
+        ("shadow", 99, 1, "not-asked"),
+        ("canary", 3, 3, "not-met"),
+        ("canary", 40, 90, "not-met"),
     ],
 )
 def test_fallbacks(stage: str, requests: int, fallen: int, state: str) -> None:

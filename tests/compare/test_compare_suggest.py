@@ -32,6 +32,7 @@ def test_values_of_one_look_get_its_matcher(look: str) -> None:
 def test_what_no_matcher_fits_is_ignored() -> None:
     assert rules(noisy("$.a", "value", "other")) == [("ignore", "$.a", None)]
     assert rules(noisy("$.a", "value", "uuid", "other")) == [("ignore", "$.a", None)]
+    assert rules(noisy("$[*]", "value", "uuid")) == [("match", "$[*]", "uuid")]
     assert rules(noisy("$.a", "value", "uuid", "opaque")) == [("ignore", "$.a", None)]
     assert rules(noisy("$.a", "missing", "other")) == [("ignore", "$.a", None)]
     assert rules(noisy("header:x-served-by", "header", "opaque")) == [("ignore", "header:x-served-by", None)]
@@ -50,10 +51,11 @@ def test_one_place_gets_one_rule() -> None:
 def test_an_order_that_changes_is_unordered_by_what_identifies_the_items() -> None:
     assert rules(noisy("$.items", "order"), key="sku") == [("unordered", "$.items", "sku")]
     assert rules(noisy("$.items", "order")) == [("unordered", "$.items", None)]
+    assert rules(noisy("$", "order"), key="id") == [("unordered", "$", "id")]
     assert rules(noisy("$.items", "order"), noisy("$.items", "size", "other")) == [("ignore", "$.items", None)]
 
 
-@pytest.mark.parametrize("path", ["$", "status", "body", "line", "error", "$.a[", "header:a b"])
+@pytest.mark.parametrize("path", ["$", "$.*", "$[*]", "status", "body", "line", "error", "$.a[", "header:a b"])
 def test_where_no_rule_helps_none_is_proposed_and_that_is_said(path: str) -> None:
     found = suggest([noisy(path)], lambda path: None)
     assert [one.rule for one in found] == [""]

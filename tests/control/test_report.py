@@ -321,7 +321,9 @@ def test_a_bound_is_rounded_to_the_worse_side(value: float, near: str, above: st
     assert percent(value, up=True) == above
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.0125, "12.5 ms"), (1.5, "1.5 s"), (10.0, "≥ 10 s"), (-1.5, "-1.5 s")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0125, "12.5 ms"), (1.5, "1.5 s"), (10.0, "≥ 10 s"), (0.9996, "1 s"), (-1.5, "-1.5 s")]
+)
 def test_seconds(value: float, shown: str) -> None:
     assert seconds(value) == shown
 
