@@ -2,7 +2,7 @@
 
 Law: ``compare`` says ``equal`` only of equal values, or of two that both fit the matcher and are written alike. That a
 random value changed is nothing; that its format changed is a difference, and chance does not make one: where only some
-values of a format could tell, the others fit both.
+values of a format could tell, the others fit both. What programs write where they have no value fits no matcher.
 """
 
 from __future__ import annotations
@@ -127,9 +127,15 @@ def _regex(matcher: Matcher, value: Any) -> Reading | None:
     return Reading((isinstance(value, str),))
 
 
+_NO_TIMES = frozenset({Decimal(0), Decimal(-62_135_596_800)})
+"""The beginnings of 1970 and of the year 1, in seconds since 1970: what a time is that nobody has set."""
+
+
 def _timestamp(value: Any) -> Reading | None:
     instant = read_instant(value)
-    return None if instant is None else Reading(instant.spelling, instant, float(instant.seconds))
+    if instant is None or instant.seconds in _NO_TIMES:
+        return None
+    return Reading(instant.spelling, instant, float(instant.seconds))
 
 
 _UUID = re.compile(
@@ -241,10 +247,14 @@ _MAX_FIXED = (
 )
 
 
+_NO_TOKENS = frozenset({"null", "none", "undefined", "false", "[object object]"})
+_ZEROS = 10  # from so many on they are no token, but stand for none (W3C Trace Context, section 3.2.2.3, for one)
+
+
 def _opaque(value: Any) -> Reading | None:
-    """Any text but an empty one, or a number."""
+    """Any text but an empty one and those that stand for none, or a number."""
     text = value if isinstance(value, str) else str(value)
-    if not text:
+    if not text or text.lower() in _NO_TOKENS or (len(text) >= _ZEROS and not text.strip("0-")):
         return None
     bare = text.rstrip("=")
     padding: Literal["padded", "bare", ""] = "padded" if len(bare) < len(text) else "bare" if len(bare) % 4 else ""

@@ -55,12 +55,17 @@ def both(matcher: Matcher, a: Any, b: Any) -> str:
         ("2024-01-01T00:00Z", "2024-01-01T00:00:00Z", "format"),
         ("2016-12-31T23:59:60Z", "2017-01-01T00:00:01Z", "equal"),
         ("2024-02-30T00:00:00Z", "2024-02-29T00:00:00Z", "format"),
+        ("2024-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "format"),
+        ("2024-01-01T00:00:00.5+01:00", "0001-01-01T00:00:00.0+00:00", "format"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "format"),
         ("2024-02-30T00:00:00Z", "2024-02-31T00:00:00Z", "value"),
         ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:40 GMT", "equal"),
         ("Sun, 06 Nov 1994 08:49:37 GMT", "06 Nov 1994 08:49:37 GMT", "format"),
         ("Sun, 06 Nov 1994 08:49:37 GMT", "Mon, 06 Nov 1994 08:49:37 GMT", "format"),
         ("Sun, 06 Nov 1994 08:49:37 +0100", "Sun, 06 Nov 1994 07:49:37 -0000", "equal"),
         ("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z", "format"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 +0000", "format"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC", "format"),
         (1_700_000_000, 1_700_000_005, "equal"),
         (1_700_000_000, 1_700_000_006, "value"),
         (1_700_000_000, 1_700_000_000_000, "format"),
@@ -81,6 +86,7 @@ def test_timestamps(a: Any, b: Any, expected: str) -> None:
 
 NO_TIMES = [
     "", "2024", "20240101", "2024-13-01", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00+25:00", "2024-1-1",
+    "2024-01-01T00:00:00+05:60", "2024-01-01T00:00:00+24:00",
     "2024-01-01T", "2024-01-01T0000Z", "\u0662\u0660\u0662\u0664-01-01", "-1700000000", "0001700000000", "9" * 400,
 ]  # fmt: skip
 
@@ -135,6 +141,8 @@ def test_numbers(a: Any, b: Any, expected: str) -> None:
         ("http://old.example", "http://new.example/", "equal"),
         ("http://u:p@old.example/a", "http://new.example/a", "equal"),
         ("//old.example/a", "//new.example/a", "equal"),
+        ("//old.example?b=1", "//new.example/?b=1", "equal"),
+        ("//old.example?b=1", "//new.example/?b=2", "value"),
         ("http://old.example/a", "https://old.example/a", "format"),
         ("http://old.example/a", "//old.example/a", "format"),
         ("http://old.example/a", "/a", "format"),
@@ -166,6 +174,12 @@ def test_urls(a: Any, b: Any, expected: str) -> None:
         (999, "1000", "format"),
         ("", "abc", "format"),
         (None, "abc", "format"),
+        ("f3a9c2e17", "undefined", "format"),
+        ("f3a9c2", "NULL", "format"),
+        ("null", "None", "value"),
+        ("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32, "format"),
+        ("1234567890", "0000000000", "format"),
+        ("4821", "0000", "equal"),
         (ONE, ONE.replace("-", ""), "format"),
     ],
 )
