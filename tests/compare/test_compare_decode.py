@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.compare.charsets import charset_of, decode, texts
-from proxy.compare.result import Budget, Result
+from proxy.compare.decode import decode_body
+from proxy.compare.result import Budget, Incomparable, Result
 from proxy.messages import Answer, Fields
 
 Compare = Callable[..., Result]
@@ -70,6 +71,42 @@ def test_a_coded_body_that_broke_off_is_never_a_match(
     fields: Fields = [(b"Content-Type", b"application/json"), (b"Content-Encoding", coding)]
     whole, part = make_answer(body, fields), make_answer(body[:-cut], fields)
     assert compare(whole, part) == compare(part, whole) == Result("incomparable", "decode-error")
+
+
+SKIPPED = b"\x5f\x2a\x4d\x18\x05\x00\x00\x00notes"  # RFC 8878 section 3.1.2
+
+
+def test_frames_of_zstd_follow_one_another_and_what_is_to_be_skipped_is(
+    compare: Compare, make_answer: MakeAnswer
+) -> None:
+    fields: Fields = [(b"Content-Type", b"image/x"), (b"Content-Encoding", b"zstd")]
+    one, two = zstandard.compress(b"one"), zstandard.compress(b"two")
+    plain = make_answer(b"onetwo", fields[:1])
+    for data in (one + two, SKIPPED + one + two, one + SKIPPED + SKIPPED + two, one + two + SKIPPED):
+        assert compare(plain, make_answer(data, fields)) == Result("matched")
+        for cut in (1, 5, 6):
+            part = make_answer(data[:-cut], fields)
+            assert compare(plain, part) == Result("incomparable", "decode-error")
+
+
+def test_a_coding_is_undone_as_its_name_says_and_bare_deflate_is_told_by_its_head() -> None:
+    for number in range(500):
+        data = b"%d" % number * (1 + number % 7)
+        assert decode_body(_bare(data), [(b"Content-Encoding", b"deflate")], Budget()) == (data, True)
+    with pytest.raises(Incomparable, match="decode-error"):
+        decode_body(zlib.compress(b"no gzip"), [(b"Content-Encoding", b"gzip")], Budget())
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_only_what_grows_beyond_a_mebibyte_may_grow_too_much(coding: str) -> None:
+    fields: Fields = [(b"Content-Encoding", coding.encode())]
+    small, large = bytes(1024 * 1024), bytes(2 * 1024 * 1024)
+    assert decode_body(CODERS[coding](small), fields, Budget()) == (small, True)
+    with pytest.raises(Incomparable, match="ratio"):
+        decode_body(CODERS[coding](large), fields, Budget())
+    assert decode_body(CODERS[coding](large), fields, Budget(ratio=2**30)) == (large, True)
+    with pytest.raises(Incomparable, match="too-large"):
+        decode_body(CODERS[coding](large), fields, Budget(ratio=2**30, decoded_bytes=len(large) - 1))
 
 
 def test_bombs_of_several_layers_are_incomparable(compare: Compare, make_answer: MakeAnswer) -> None:

@@ -8,7 +8,7 @@ from bodies import found
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.compare.cookies import parse_cookie
+from proxy.compare.cookies import MAX_COOKIES, parse_cookie
 from proxy.compare.result import Result
 from proxy.messages import Answer, Fields
 
@@ -73,7 +73,9 @@ def test_headers_that_are_asked_for_are_compared(heads: Heads) -> None:
     legacy, candidate = [(b"ETag", b"1"), (b"Server", b"a")], [(b"etag", b"2"), (b"Server", b"b")]
     assert heads(legacy, candidate) == Result("matched")
     assert found(heads(legacy, candidate, headers=["etag"])) == [("header", "header:etag")]
-    assert found(heads(legacy, [], headers=["ETag"])) == [("header", "header:etag")]
+    gone = heads(legacy, [], headers=["ETag"])
+    assert found(gone) == [("header", "header:etag")]
+    assert (gone.differences[0].legacy, gone.differences[0].candidate) == ("1", "absent")
     assert heads(legacy, candidate, headers=["etag"], ignore=["header:etag"]).verdict == "ignored"
     assert heads(legacy, candidate, headers=["etag"], match={"header:etag": "number"}) == Result("matched")
     assert found(heads(legacy, [(b"ETag", b"x")], headers=["etag"], match={"header:etag": "number"})) == [
@@ -102,7 +104,7 @@ DATE = "Wed, 15 Nov 2028 07:28:00 GMT"
         ("Lax", "None", "cookie:theme;samesite"), ("=60", "=61", "cookie:theme;max-age"),
         ("07:28", "07:30", "cookie:theme;expires"), ("; Partitioned", "", "cookie:theme;partitioned"),
         ("; Partitioned", "; Priority=High", "cookie:theme;priority"), ("theme=", "look=", "cookie:look"),
-        ("Max-Age=60", "Max-Age=0", "cookie:theme"),
+        ("Max-Age=60", "Max-Age=0", "cookie:theme"), ("Max-Age=60", "Max-Age=1", "cookie:theme;max-age"),
         (DATE, "1857886080", "cookie:theme;expires"), (DATE, "0", "cookie:theme;expires"),
     ],
 )  # fmt: skip
@@ -129,6 +131,8 @@ def test_each_attribute_of_a_cookie_counts(heads: Heads, old: str, new: str, exp
         ("a=1; SameSite=LAX", "a=1; samesite=lax"),
         ("a=1; Domain=.Example.org", "a=1; Domain=example.org"),
         (f"a=1; Expires={DATE}", "a=1; Expires=Wed, 15-Nov-2028 07:28:59 GMT"),
+        (f"a=1; Expires={DATE}", f"a=1; Expires={DATE.replace(':00 ', ':59 ')}"),
+        (f"a=1; Expires={DATE}", f"a=1; Expires={DATE.replace('28:00', '29:00')}"),
         ("a=1; Max-Age=060", "a=1; Max-Age=60"),
         ("a=; Max-Age=0", "a=gone; Max-Age=-1"),
         ("a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=x; Expires=Thu, 01 Jan 1970 00:00:01 GMT"),
@@ -139,6 +143,19 @@ def test_each_attribute_of_a_cookie_counts(heads: Heads, old: str, new: str, exp
 def test_what_makes_no_difference_to_a_cookie(heads: Heads, one: str, two: str) -> None:
     legacy, candidate = [(b"Set-Cookie", one.encode())], [(b"Set-Cookie", two.encode())]
     assert heads(legacy, candidate) == heads(candidate, legacy) == Result("matched")
+
+
+def test_a_cookie_is_deleted_where_it_was_set(heads: Heads) -> None:
+    legacy, candidate = ([(b"Set-Cookie", b"a=; Max-Age=0; Path=" + path)] for path in (b"/shop", b"/"))
+    assert found(heads(legacy, candidate)) == [("cookie", "cookie:a;path")]
+    later = [(b"Set-Cookie", f"a=1; Expires={DATE.replace('28:00', '29:01')}".encode())]
+    assert found(heads([(b"Set-Cookie", f"a=1; Expires={DATE}".encode())], later)) == [("cookie", "cookie:a;expires")]
+
+
+def test_cookies_beyond_the_bound_are_compared_as_they_stand(heads: Heads) -> None:
+    jar: Fields = [(b"Set-Cookie", b"c%d=1" % (n % 7)) for n in range(MAX_COOKIES + 1)]
+    assert heads([*jar, (b"X-A", b"1")], [*jar, (b"X-A", b"2")]) == Result("matched")
+    assert found(heads(jar, [*jar[:-1], (b"Set-Cookie", b"c0=2")])) == [("cookie", "cookie:*")]
 
 
 def test_no_value_of_a_cookie_is_shown_that_is_not_revealed(heads: Heads) -> None:

@@ -26,6 +26,8 @@ def rates(seen: float, self_seen: float, compared: float = 1000, selfs: float = 
         (rates(0, 100), True),  # never any more between the sides
         (rates(10, 100), True),  # less often than within legacy
         (rates(1000, 0), False),  # never within legacy
+        (rates(1, 0, compared=10_000), False),  # nor is the rarest then
+        (rates(0, 0), False),
         (rates(1, 1, compared=10_000, selfs=100), True),
         (rates(2, 1, compared=10_000, selfs=10_000), True),  # twice as often, but of hardly any pairs
         (rates(5, 1, compared=10_000, selfs=10_000), False),
