@@ -268,7 +268,7 @@ class _Locating(Walk):
         """Take down what the walk passes over: members and items that are ignored, and those of mode ``subset``."""
         mine, yours = self._lines
         if type(a) is list:
-            if state.unordered:
+            if state.unordered and a != b:
                 self._allowed("unordered", (mine.of(a), yours.of(b)))
             if state.item(-1).ignore:
                 for at in range(max(len(a), len(b))):

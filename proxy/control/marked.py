@@ -11,6 +11,7 @@ from typing import Any
 
 UNPLACED = "?"
 NO_DIFFERENCE = "equal"
+UNCOMPARED = "uncompared"
 MAX_LINES = 2000
 """Of one side; more are not shown either."""
 
@@ -23,6 +24,7 @@ WORDS = {
     "match": "both fit a match rule",
     "subset": "the candidate may say more",
     "unordered": "the order says nothing here",
+    UNCOMPARED: "the bodies of answers with such statuses are not compared",
     NO_DIFFERENCE: "the comparison found no difference here",
 }
 """Why lines that are not the same are no difference that anybody has to look at."""
@@ -49,6 +51,9 @@ def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
     # Bodies compared as lines of text: each line that is not the same belongs to their one difference.
     texts = [number for number, each in enumerate(record["differences"]) if (each["kind"], each["path"]) == LINES]
     default = shown[texts[0]] if texts else NO_DIFFERENCE if placed["whole"] else UNPLACED
+    one, two = record["legacy"], record["candidate"]
+    if one["failure"] or two["failure"] or one["status"] // 100 != two["status"] // 100:
+        default = UNCOMPARED
     sides = [placed["legacy"], placed["candidate"]]
     if not placed["whole"]:  # somewhere in the list, too, a difference may stand whose place is not known
         sides = [[span for span in side if span[2] != "unordered"] for side in sides]
@@ -85,9 +90,9 @@ def note_on(record: dict[str, Any], unplaced: str) -> str:
 
 
 def _by_line(spans: list[list[Any]], shown: list[str]) -> dict[int, tuple[str, int]]:
-    """Line -> what stands there, and in how many lines; the narrowest of what does."""
+    """Line -> what stands there, and in how many lines: the narrowest difference, else the narrowest rule."""
     table: dict[int, tuple[str, int]] = {}
-    for first, lines, what in sorted(spans, key=lambda span: -span[1]):
+    for first, lines, what in sorted(spans, key=lambda span: (isinstance(span[2], int), -span[1])):
         word = what if isinstance(what, str) else shown[what]
         for line in range(first, min(first + lines, MAX_LINES)):
             table[line] = (word, lines)

@@ -61,6 +61,7 @@ def side_by_side_of(record: dict[str, Any], settled: Mapping[str, str]) -> SideB
     says of fingerprints why nobody has to look at them."""
     try:
         unplaced = mark_rows(record, lambda fingerprint: settled.get(fingerprint, ""))
+        failed = record["legacy"]["failure"] or record["candidate"]["failure"]  # one body beside none tells nothing
         return SideBySide(
             id=str(record["id"]),
             at=str(record["at"]),
@@ -72,7 +73,7 @@ def side_by_side_of(record: dict[str, Any], settled: Mapping[str, str]) -> SideB
                 Value(str(one["kind"]), str(one["path"]), _cut(str(one["legacy"])), _cut(str(one["candidate"])))
                 for one in record["differences"][:MAX_VALUES]
             ],
-            rows=around(record["side_by_side"], str(record["fingerprint"])),
+            rows=[] if failed else around(record["side_by_side"], str(record["fingerprint"])),
             note=note_on(record, unplaced),
         )
     except (KeyError, TypeError, ValueError):

@@ -19,6 +19,7 @@ def record(rows: list[list[str]], legacy: Any = (), candidate: Any = (), **more:
             {"kind": "value", "path": "$.a", "fingerprint": OWN},
             {"kind": "value", "path": "$.b", "fingerprint": OTHER},
         ],
+        "legacy": {"status": 200, "failure": ""}, "candidate": {"status": 200, "failure": ""},
         "places": {"legacy": list(legacy), "candidate": list(candidate), "whole": True, "why": ""}, **more,
     }  # fmt: skip
 
@@ -66,6 +67,11 @@ def test_the_narrowest_place_names_a_line() -> None:
     assert whats(record(rows, [[1, 1, 0], [0, 3, 1]], [[1, 1, 0], [0, 3, 1]])) == [OTHER, OWN, OTHER]
 
 
+def test_an_item_that_moved_stands_out_whole() -> None:
+    rows = changed(("1", "4"), ("2", "5"))
+    assert whats(record(rows, [[0, 2, 0], [1, 1, "ignored"]], [[0, 2, 0], [1, 1, "ignored"]])) == [OWN, OWN]
+
+
 def test_a_comma_alone_is_nothing() -> None:
     assert whats(record(changed(('"a": 1', '"a": 1,')))) == [""]
 
@@ -89,6 +95,13 @@ def test_a_record_without_places_says_so() -> None:
     del made["places"]
     assert mark_rows(made, lambda _: "") == EARLIER_RELEASE
     assert note_on(made, EARLIER_RELEASE).endswith(f"is not known: {EARLIER_RELEASE}.")
+
+
+@pytest.mark.parametrize("candidate", [{"status": 500, "failure": ""}, {"status": 0, "failure": "reset"}])
+def test_bodies_that_are_not_compared_say_so(candidate: dict[str, Any]) -> None:
+    why = {"legacy": [], "candidate": [], "whole": False, "why": "x"}
+    made = {**record(changed(("1", "2"), ("3", "3")), places=why), "candidate": candidate}
+    assert whats(made) == ["uncompared", ""]
 
 
 def test_lines_of_text_belong_to_their_one_difference() -> None:
