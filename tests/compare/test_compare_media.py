@@ -366,6 +366,8 @@ def test_bodies_without_a_media_type_are_json_if_both_look_like_it(compare: Comp
     assert compare(answer(b'{"a":1,"b":2}'), answer(b'{"b":2, "a":1}')) == Result("matched")
     assert found(compare(answer(b'{"a":1}'), answer(b'{"a":2}'))) == [("value", "$.a")]
     assert found(compare(answer(b"one"), answer(b"two"))) == [("text", "body")]
+    assert found(compare(answer(b'{"a":1}'), answer(b"one"))) == [("text", "body")]
+    assert found(compare(answer(b"one"), answer(b'{"a":1}'))) == [("text", "body")]
     assert found(compare(answer(b"\x00\xff"), answer(b"\x00\xfe"))) == [("digest", "body")]
 
 

@@ -86,6 +86,7 @@ def test_few_equal_pairs_are_inconclusive_and_say_how_many_more() -> None:
     assert found.verdict == "inconclusive"
     assert found.more == 2995 - 400
     assert criterion(found, "compared").sentence == "Only 400 of 1,000 pairs compared so far."
+    assert criterion(assess(good(equal=0), WANTED), "compared").sentence == "None of 1,000 pairs compared so far."
     assert "which 2,595 more without a mismatch would show" in criterion(found, "mismatch_below").sentence
     assert assess(good(equal=2994), WANTED).verdict == "inconclusive"
     assert assess(good(equal=2995), WANTED).verdict == "ready"
@@ -141,6 +142,8 @@ def test_a_route_without_a_candidate_is_inconclusive() -> None:
 
 def test_the_kill_switch_is_not_ready() -> None:
     assert assess(good(kill_switch=True), WANTED).summary.startswith("Not ready: the kill switch is on")
+    both = assess(good(kill_switch=True, coverage=0.1), WANTED)
+    assert both.summary.endswith("legacy answers at any stage. And 1 more reason.")
 
 
 def test_a_lost_store_is_inconclusive_whatever_else_is_known() -> None:
@@ -230,6 +233,9 @@ def test_errors_that_users_of_the_candidate_got_count_too() -> None:
     assert found.verdict == "not-ready"
     assert "20 of the 20 requests" in found.reasons[0]
     assert assess(good(candidate_requests=99, candidate_errors=0), WANTED).verdict == "ready"
+    both = paired(4000, legacy_errors=40)
+    found = assess(good(stage="live", candidate_requests=1000, candidate_errors=30, paired=both), WANTED)
+    assert criterion(found, "error_delta_below").value == pytest.approx(0.02)  # 3 % against legacy's 1 %
 
 
 @pytest.mark.parametrize(
