@@ -2,7 +2,7 @@
 
 Law: it lives after the clients in every priority. It has connections of its own, a clock, a bound on how many run at
 once and on the memory they hold; where a bound is met it is dropped and counted. No byte of its answer leaves towards a
-client. A long answer is read no faster than the event loop has time for, and not at all once nothing depends on it.
+client. Answers are read no faster than the event loop has time for, and not at all once nothing depends on them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 MARK: Final = b"X-Banyan-Shadow: 1\r\n"
 
-FOLLOWED_BYTES: Final = 8 * 1024 * 1024
-"""Of long answers, read and digested between two sweeps (100 ms) for all shadows of a worker: about a tenth of the
-loop's time. The others wait for the next sweep."""
+FOLLOWED_SECONDS: Final = 0.01
+"""Of the event loop's time between two sweeps (100 ms), for the answers of all shadows of a worker that do not come at
+once: 10 MB, or far less in tiny chunks. What goes over it is taken off the next sweeps; till then the others wait."""
 
 
 def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: float) -> str:
@@ -166,7 +166,7 @@ class Asking(Holder):
     async def _collect(  # noqa: C901 - one loop that reads from top to bottom; in parts it would only be longer
         self, connection: UpstreamConnection, method: str, by: float, sent: float
     ) -> None:
-        fiber, shadow = self._fiber, self.shadow
+        fiber, shadow, worker = self._fiber, self.shadow, self._worker
         connection.write(self._request)
         while True:
             if connection.heard:
@@ -186,6 +186,11 @@ class Asking(Holder):
             self.too_slow = True
         shadow.head(head)
         while True:
+            if worker.followed > FOLLOWED_SECONDS and connection.body is not None:  # it is not whole and at hand
+                now = moved_at = await self._turn(connection, by)
+                if now >= by:  # its turn never came
+                    self._leave(connection)
+                    break
             piece = connection.take_body()
             if piece:
                 if not self._hold(shadow.piece(piece)):
@@ -205,23 +210,21 @@ class Asking(Holder):
                     raise ExchangeError(FailureKind.IDLE_TIMEOUT, Seen.ANSWER_STARTED)
                 self._leave(connection)
                 break
-            if shadow.truncated:
-                await self._take_turns(connection, len(piece), by)
+            worker.followed += monotonic() - now
             await fiber.park(by)
             now = monotonic()
         shadow.seconds = now - sent
 
-    async def _take_turns(self, connection: UpstreamConnection, size: int, by: float) -> None:
-        """After ``size`` bytes of a long answer: let the others have the event loop."""
-        worker = self._worker
-        worker.followed += size
+    async def _turn(self, connection: UpstreamConnection, by: float) -> float:
+        """Let others have the event loop until shadows have time on it again; returns what time it is then."""
+        self.timed = False
         now = monotonic()
-        while worker.followed > FOLLOWED_BYTES and not connection.lost and now < by:
-            self.timed = False
+        while self._worker.followed > FOLLOWED_SECONDS and now < by:
             connection.hold()
             await self._fiber.park(now)  # until the next sweep
             now = monotonic()
         connection.proceed()
+        return now
 
     def _leave(self, connection: UpstreamConnection) -> None:
         """Enough is known of the answer, or it has had its time."""

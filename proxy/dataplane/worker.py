@@ -29,6 +29,7 @@ import uvloop
 from proxy.config.model import AccessLog as AccessLogSettings
 from proxy.config.model import settings_from_document
 from proxy.core.snapshot import build_snapshot
+from proxy.dataplane.asking import FOLLOWED_SECONDS
 from proxy.dataplane.connection import refuse, serve
 from proxy.dataplane.request_body import ReplayMemory
 from proxy.dataplane.runtime import Runtime
@@ -54,8 +55,8 @@ STATS_SECONDS = 1.0
 COMPARATOR_RETRY_SECONDS = 0.5
 COMPARATOR_BACKLOG_BYTES = 32 * 1024 * 1024
 """Pairs that the comparator has not taken; above it they are dropped."""
-MAX_PAIR_BYTES = ipc.MAX_MESSAGE_BYTES - 1024 * 1024
-"""The bodies of one pair; the comparator refuses a larger message."""
+MAX_PAIR_BYTES = ipc.MAX_MESSAGE_BYTES - 2 * 1024 * 1024
+"""The bodies of one pair; the comparator refuses a larger message. A request's head may be 1 MiB."""
 ACCESS_LOG_SECONDS = 2.0
 """For what still waits in the access log's queue when it is closed."""
 ROOM_LOOKS = 64
@@ -101,7 +102,7 @@ class Worker:
         self.shadows: set[Fiber] = set()
         self.shadow_bytes = 0
         self.waiting = 0  # writes that wait for the time of their reads
-        self.followed = 0  # bytes of long answers that shadows have read since the last sweep
+        self.followed = 0.0  # seconds that shadows took of the event loop, beyond their share of the sweeps until now
         self.lag = 0.0  # seconds, of the last sweep
         self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
         self.in_flight = 0
@@ -247,7 +248,7 @@ class Worker:
 
     def _keep_time(self, now: float) -> None:
         """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
-        self.followed = 0
+        self.followed = max(0.0, self.followed - FOLLOWED_SECONDS)
         for clients in (self._clients, self._turned_away):
             for client in [c for c in clients if c.fiber.deadline <= now]:
                 client.fiber.sweep(now)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from faults import FaultProxy
-from harness import NO_BREAKER, Act, Message, Upstream, Worker, migration, ok, until
+from harness import NO_BREAKER, Act, Message, Upstream, Worker, migration, ok, running, until
 from shadows import settled, sides
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,3 +180,24 @@ async def test_f60_a_candidate_that_holds_all_its_connections_does_not_starve_le
         for client in hung:
             await client.close()
         wire.heal()
+
+
+async def test_an_endless_candidate_in_tiny_chunks_leaves_the_clients_the_event_loop() -> None:
+    async def tiny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:  # a few bytes of answer cost as much as thousands
+            writer.write(b"2\r\nab\r\n" * 10_000)
+            await writer.drain()
+
+    async with Upstream() as legacy, Upstream(raw=tiny) as candidate, running() as worker:
+        shadow = {"timeout": "20s", "max_body": "10MiB"}
+        await worker.apply(migration(legacy, candidate, "tiny-chunks", "shadow", shadow=shadow, breaker=NO_BREAKER))
+        for _ in range(10):
+            await worker.ask()
+        await until(lambda: candidate.connections)
+        for _ in range(50):
+            assert (await worker.ask(method="POST", body=b"x")).status == 200
+        counters = await worker.route("tiny-chunks")
+        assert set(counters.shadow) <= {"dropped"}  # those that began are not over: nobody waited for them
+        assert set(counters.shadow_dropped) <= {"loop-lag"}
