@@ -15,10 +15,10 @@ Nonces and CSRF tokens stand under ``@nonce`` and ``#token``, other secret value
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from proxy.compare.html_tokens import SPACE, Tag
 from proxy.compare.html_tree import VOID, parse_html
 from proxy.compare.meter import Meter
 from proxy.compare.paths import is_name
@@ -32,7 +32,6 @@ _LANDMARKS = frozenset(
         "select", "table", "tr", "video",
     }
 )  # fmt: skip
-_TICK = 500  # elements between two looks at the clock
 _MAX_LANDMARKS = 7
 """Landmarks inside one another that a path names; deeper ones are ordinary elements."""
 
@@ -49,23 +48,19 @@ _BREAKS = frozenset(
 """Elements beside which, and at whose edges, white space does not show: blocks, and what is a block within a line
 (pictures and controls, where it is a gap of some pixels). In all other elements white space is part of a text."""
 
+_UNSEEN = frozenset({"script", "style"})
+"""Elements whose text does not stand in a line."""
+
 _EXACT = frozenset({"pre", "listing", "plaintext", "xmp", "textarea", "script", "style"})
 """Elements in which every character of the text counts."""
 
-_BOOLEAN = frozenset(
-    {
-        "@allowfullscreen", "@async", "@autofocus", "@autoplay", "@checked", "@controls", "@default", "@defer",
-        "@disabled", "@formnovalidate", "@hidden", "@inert", "@ismap", "@itemscope", "@loop", "@multiple", "@muted",
-        "@nomodule", "@novalidate", "@open", "@playsinline", "@readonly", "@required", "@reversed", "@selected"
-    }
-)  # fmt: skip
-_SPACES = re.compile(r"[\t\n\f\r ]+")
+_GAPS = re.compile(r"[\t\n\f\r][\t\n\f\r ]*| [\t\n\f\r ]+")
+"""White space that is not one space."""
 _TOKEN_NAME = re.compile(r"(?i)csrf|xsrf|nonce|authenticity[_-]?token|verification[_-]?token|^_?_?token$")
 _NO_TOKEN_NAME = re.compile(r"(?i)(?:param|parameter|header|name|field|cookie)$")
 """What tells where a token goes is no token: csrf-param, _csrf_header."""
 _RUN = re.compile(r"\S{8,4096}")
 _ID = re.compile(r"[A-Za-z_][\w-]{0,39}")
-_CSP_NONCE = re.compile(r"'nonce-[A-Za-z0-9+/_=-]+'")
 
 
 class _Group(NamedTuple):
@@ -96,12 +91,18 @@ def html_documents(
     xhtml: tuple[bool, bool] = (False, False),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both pages as documents. Raises Incomparable ("too-many-nodes", "too-deep", "budget")."""
+    known: dict[str, Tag] = {}
     one, two = (
-        _Page(is_secret, meter).read(parse_html(text, meter, xhtml=strict))
+        _Page(is_secret, meter).read(parse_html(text, meter, known, xhtml=strict))
         for text, strict in zip((legacy, candidate), xhtml, strict=True)
     )
     _settle(one, two)
     return one[0].members, two[0].members
+
+
+_Frame = tuple[str, dict[str, Any], Iterator[Element | str], _Group, list[_Run], bool, str]
+"""An element whose content is being read: its name, its members, what is left of its content, the group that this goes
+to, its pieces of text, whether they are exact, and what stands in the order at its end ('' for nothing)."""
 
 
 class _Page:
@@ -111,16 +112,17 @@ class _Page:
         self._is_secret = is_secret
         self._meter = meter
         self._groups: list[_Group] = []
-        self._texts: list[tuple[dict[str, Any], list[_Run]]] = []
+        self._texts: list[tuple[dict[str, Any], list[_Run]]] = []  # of elements with text, or with something to hide
         self._last: _Run | None = None
         self._in_line = False  # something of the current line has been shown, and it did not end in white space
 
     def read(self, root: Element) -> list[_Group]:
+        self._meter.begin()
         self._walk(root)
         for members, runs in self._texts:
-            shown = [run for run in runs if run.text]
+            shown = [run.text for run in runs if run.text]
             if shown:
-                members[TEXT] = joined([run.text for run in shown])
+                members[TEXT] = joined(shown)
             _hide(members, self._is_secret)
         for group in self._groups:
             order = [token for token in group.order if token]
@@ -129,111 +131,99 @@ class _Page:
         return self._groups
 
     def _walk(self, root: Element) -> None:
-        top = _Group((), _attributes(root), [])
+        top = _Group((), dict(root.attributes), [])
         self._groups.append(top)
-        # (element, its group, its runs, whether its text is exact); an element again without group: it ends
-        pending: list[tuple[Element | str, _Group, list[_Run], bool, str]] = []
-        self._children(root, top, [], exact=False, pending=pending)
-        for step in count():
-            if not pending:
-                return
-            if step % _TICK == 0:
-                self._meter.tick()
-            child, group, runs, exact, ends = pending.pop()
-            if isinstance(child, str):
-                self._text(child, group, runs, exact=exact)
-            elif ends:
-                self._edge(child.name)
-                if ends != "/":
-                    group.order.append(ends)
+        frames: list[_Frame] = [("", {}, iter(root.children), top, [], False, "")]
+        while frames:
+            name, members, children, group, runs, exact, ends = frames[-1]
+            for child in children:
+                if type(child) is str:
+                    self._text(child, name, group, runs, exact=exact)
+                elif type(child) is Element:
+                    below = self._element(child, group, exact=exact)
+                    if below is not None:
+                        frames.append(below)
+                        break
             else:
-                self._element(child, group, exact=exact, pending=pending)
+                frames.pop()
+                if name in _BREAKS:
+                    self._edge()
+                if runs or not _NAMED.isdisjoint(members):
+                    self._texts.append((members, runs))
+                if ends:
+                    group.order.append(ends)
 
-    def _children(self, element: Element, group: _Group, runs: list[_Run], *, exact: bool, pending: list[Any]) -> None:
-        pending += [(child, group, runs, exact, "") for child in reversed(element.children)]
-
-    def _element(self, element: Element, group: _Group, *, exact: bool, pending: list[Any]) -> None:
+    def _element(self, element: Element, group: _Group, *, exact: bool) -> _Frame | None:
+        """Put an element where it belongs; None of what has no content."""
+        self._meter.spend()
         name = element.name
-        if name.startswith("#"):  # a mark of the tree's
+        if name[0] == "#":  # a mark of the tree's
             group.order.append(f"<{name[1:]}>")
-            return
-        self._edge(name)
-        members = _attributes(element)
-        runs: list[_Run] = []
-        self._texts.append((members, runs))
+            return None
+        if name in _BREAKS:
+            self._edge()
+        members: dict[str, Any] = dict(element.attributes)
         style = members.get("@style", "")
         exact = exact or name in _EXACT or ("white-space" in style and "pre" in style)
-        key = _landmark(element, group)
-        name = name.replace("#", "##")  # so that no tag looks like one with an id
+        key = _landmark(name, members, group)
         if key:
             if key in ("head", "body") or "#" in key:
                 group.members[key] = members
             else:
                 group.members.setdefault(key, []).append(members)
             group.order.append(key)
-            pending.append((element, group, runs, exact, "/"))
             group = _Group((*group.chain, key), members, [])
             self._groups.append(group)
-        else:
-            group.members.setdefault(name, []).append(members)
-            group.order.append(name)
-            pending.append((element, group, runs, exact, "/" if name in VOID else f"/{name}"))
-        self._children(element, group, runs, exact=exact, pending=pending)
+            return name, members, iter(element.children), group, [], exact, ""
+        tag = name.replace("#", "##")  # so that no tag looks like one with an id
+        group.members.setdefault(tag, []).append(members)
+        group.order.append(tag)
+        return name, members, iter(element.children), group, [], exact, "" if name in VOID else f"/{tag}"
 
-    def _edge(self, name: str) -> None:
-        """A tag begins or ends: white space beside it shows, or does not."""
-        if name in _BREAKS:
-            self._end_line()
-            self._in_line = False
+    def _edge(self) -> None:
+        """A line begins or ends: white space beside it does not show."""
+        last = self._last
+        if last is not None:
+            last.text = last.text.rstrip(" ")
+            if not last.text:
+                last.order[last.at] = ""
+            self._last = None
+        self._in_line = False
 
-    def _end_line(self) -> None:
-        if self._last is not None:
-            self._last.text = self._last.text.rstrip(" ")
-            if not self._last.text:
-                self._last.order[self._last.at] = ""
-        self._last = None
-
-    def _text(self, text: str, group: _Group, runs: list[_Run], *, exact: bool) -> None:
+    def _text(self, text: str, name: str, group: _Group, runs: list[_Run], *, exact: bool) -> None:
         if not exact:
-            text = _SPACES.sub(" ", text)
             if not self._in_line:
-                text = text.removeprefix(" ")
+                text = text.lstrip(SPACE)
             if not text:
                 return
+            text = _GAPS.sub(" ", text)
         run = _Run(text, group.order, len(group.order))
         runs.append(run)
         group.order.append(TEXT)
         if not exact:
             self._last = run
             self._in_line = not text.endswith(" ")
+        elif name not in _UNSEEN:
+            self._last = None
+            self._in_line = True
 
 
-def _landmark(element: Element, group: _Group) -> str:
+def _landmark(name: str, attributes: dict[str, str], group: _Group) -> str:
     """The key of an element below which a path begins anew; '' of an ordinary one."""
-    name = element.name
-    if len(group.chain) >= _MAX_LANDMARKS:
-        return ""
     if not group.chain:
         return name if name in ("head", "body") else ""
-    own = element.attributes.get("@id", "")
-    if _ID.fullmatch(own) and "#" not in name:
+    if len(group.chain) >= _MAX_LANDMARKS:
+        return ""
+    own = attributes.get("@id")
+    if own is not None and _ID.fullmatch(own) and "#" not in name:
         key = f"{name}#{own}"
         if is_name(key) and key not in group.members:
             return key
     return name if name in _LANDMARKS else ""
 
 
-def _attributes(element: Element) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for key, value in element.attributes.items():
-        if key == "@class":
-            value = " ".join(value.split())
-        elif key in _BOOLEAN and value.lower() == key[1:]:
-            value = ""
-        elif key == "@content" and "nonce-" in value:
-            value = _CSP_NONCE.sub("'nonce-⋯'", value)
-        members[key] = value
-    return members
+_NAMED = frozenset({"@name", "@key", "@id", "@property", "@http-equiv", "@content", "@value"})
+"""Without any of them there is nothing to hide."""
 
 
 def _hide(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:

@@ -20,7 +20,9 @@ ESCAPABLE = frozenset({"textarea", "title"})
 
 
 class Tag(NamedTuple):
-    """A start or end tag; names in lower case, values with their character references read."""
+    """A start or end tag: names in lower case; under ``@name`` values with their character references read and without
+    what says nothing (nonces in policies, more than one space between classes, the name of an attribute as its value).
+    """
 
     name: str
     attributes: dict[str, str]
@@ -34,6 +36,20 @@ class Doctype(NamedTuple):
     text: str
 
 
+_BOOLEAN = frozenset(
+    {
+        "@allowfullscreen", "@async", "@autofocus", "@autoplay", "@checked", "@controls", "@default", "@defer",
+        "@disabled", "@formnovalidate", "@hidden", "@inert", "@ismap", "@itemscope", "@loop", "@multiple", "@muted",
+        "@nomodule", "@novalidate", "@open", "@playsinline", "@readonly", "@required", "@reversed", "@selected"
+    }
+)  # fmt: skip
+_CSP_NONCE = re.compile(r"'nonce-[A-Za-z0-9+/_=-]+'")
+_UNIT = re.compile(
+    r"""([^<]*+)(</?+[a-zA-Z][^\t\n\f\r "'/<=>]*+"""
+    r"""(?:[\t\n\f\r ]++[^\t\n\f\r "'/<=>]++(?:=(?:"[^"]*+"|'[^']*+'|[^\t\n\f\r "'<=>]++))?+)*+[\t\n\f\r ]*+/?+>)"""
+)
+"""A text and the tag behind it, as nearly all are written. It gives nothing back: failing costs what reading does."""
+
 _NAME = re.compile(r"[a-zA-Z][^\t\n\f\r />]*")
 _BETWEEN = re.compile(r"[\t\n\f\r /]*")
 _KEY = re.compile(r"=?[^\t\n\f\r />=]*")
@@ -44,36 +60,81 @@ _REFERENCE = re.compile(
 )
 _END_OF = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE) for name in RAW | ESCAPABLE}
 _SPACES = re.compile(r"[\t\n\f\r ]+")
+SPACE = "\t\n\f\r "
+"""What HTML calls white space."""
+
+_FOREIGN = frozenset({"svg", "math"})
+_AFTER_A_NEWLINE = frozenset({"pre", "listing", "textarea"})
+"""Elements that do not hold the newline behind their start tag (HTML, section 13.1.2.5)."""
+
+_SPECIAL = RAW | ESCAPABLE | _FOREIGN | _AFTER_A_NEWLINE | {"plaintext"}
+"""Elements whose content is not read like that of others."""
 
 
-def tokens(text: str, *, xhtml: bool = False) -> Iterator[Tag | Doctype | str]:
-    """Tags, doctypes and texts in order; comments are left out. ``xhtml``: ``<script/>`` has no content."""
+def tokens(text: str, known: dict[str, Tag], *, xhtml: bool = False) -> Iterator[Tag | Doctype | str]:
+    """Tags, doctypes and texts in order; comments, and doctypes that come too late, are left out.
+
+    ``known`` are tags as they are written, of this page and of others: what is there is not read again. ``xhtml``:
+    ``<script/>`` has no content, a newline counts everywhere, and CDATA sections are text.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     at, end = 0, len(text)
+    begun = False
+    foreign = 0
+    token: Tag | Doctype | str | None
     while at < end:
-        opens = text.find("<", at)
-        if opens < 0:
-            yield unescape(text[at:])
-            return
-        if opens > at:
-            yield unescape(text[at:opens])
-        token, at = _markup(text, opens)
-        if token is None:
+        unit = _UNIT.match(text, at)
+        if unit is not None:
+            said, written = unit.groups()
+            token, at = known.get(written), unit.end()
+            if token is None:
+                token = known[written] = _whole_tag(written)
+        else:
+            opens = text.find("<", at)
+            said = text[at:] if opens < 0 else text[at:opens]
+            token, at = (None, end) if opens < 0 else _markup(text, opens, cdata=xhtml or foreign > 0)
+        if said:
+            begun = begun or bool(said.strip(SPACE))
+            yield unescape(said) if "&" in said else said
+        if token is None or (begun and type(token) is Doctype):
             continue
         yield token
-        if type(token) is Tag and not token.ends and token.name in _END_OF and not (xhtml and token.closed):
-            found = _END_OF[token.name].search(text, at)
-            stop = found.start() if found else end
-            if stop > at:
-                yield text[at:stop] if token.name in RAW else unescape(text[at:stop])
-            at = stop
-        elif type(token) is Tag and token.name == "plaintext" and not token.ends:
-            yield text[at:]
-            return
+        if type(token) is not Tag:
+            continue
+        begun = True
+        if token.name not in _SPECIAL:
+            continue
+        if token.name in _FOREIGN:
+            foreign = max(0, foreign + (-1 if token.ends else not token.closed))
+        elif not token.ends and not (xhtml and token.closed):
+            said, at = _content(text, at, token.name, xhtml=xhtml)
+            if said:
+                yield said
 
 
-def _markup(text: str, opens: int) -> tuple[Tag | Doctype | str | None, int]:
-    """What begins with the ``<`` at ``opens``, and where it ends. None: a comment."""
+def _content(text: str, at: int, name: str, *, xhtml: bool) -> tuple[str, int]:
+    """What an element that begins at ``at`` holds if that is text, whatever it looks like, and where it ends."""
+    if name in _AFTER_A_NEWLINE and not xhtml and text.startswith("\n", at):
+        at += 1
+    if name in _END_OF:
+        found = _END_OF[name].search(text, at)
+        stop = found.start() if found else len(text)
+        return text[at:stop] if name in RAW else unescape(text[at:stop]), stop
+    return (text[at:], len(text)) if name == "plaintext" else ("", at)
+
+
+def _whole_tag(written: str) -> Tag:
+    ends = written[1] == "/"
+    tag, _ = _tag(written, 0, 1 + ends, ends=ends)
+    assert isinstance(tag, Tag)  # noqa: S101 - it has an end
+    return tag
+
+
+def _markup(text: str, opens: int, *, cdata: bool) -> tuple[Tag | Doctype | str | None, int]:
+    """What begins with the ``<`` at ``opens``, and where it ends. None: a comment. ``cdata``: those are text."""
+    if cdata and text.startswith("<![CDATA[", opens):
+        stop = _behind(text, "]]>", opens + 9)
+        return text[opens + 9 : stop].removesuffix("]]>"), stop
     after = text[opens + 1 : opens + 2]
     if after.isascii() and after.isalpha():
         return _tag(text, opens, opens + 1, ends=False)
@@ -133,7 +194,19 @@ def _tag(text: str, opens: int, start: int, *, ends: bool) -> tuple[Tag | str, i
             else:
                 bare = _BARE.match(text, at)
                 value, at = (bare[0], bare.end()) if bare else ("", at)
-        attributes.setdefault(word, unescape(value, attribute=True))  # the first of two counts
+        word = f"@{word}"
+        if word not in attributes:  # the first of two counts
+            attributes[word] = _normal(word, unescape(value, attribute=True))
+
+
+def _normal(key: str, value: str) -> str:
+    if key == "@class":
+        return _SPACES.sub(" ", value).strip(" ")
+    if key in _BOOLEAN and value.lower() == key[1:]:
+        return ""
+    if key == "@content" and "nonce-" in value:
+        return _CSP_NONCE.sub("'nonce-⋯'", value)
+    return value
 
 
 def unescape(text: str, *, attribute: bool = False) -> str:
@@ -158,4 +231,4 @@ def _referred(match: re.Match[str], text: str, *, attribute: bool) -> str:
         if written[1:] not in html5 or text[match.end() : match.end() + 1] == "=":
             return written
         return html5[written[1:]]
-    return html.unescape(written)
+    return html5.get(written[1:]) or html.unescape(written)

@@ -7,7 +7,7 @@ would copy formatting elements into every paragraph, so that 20 kB of hostile te
 
 from __future__ import annotations
 
-from proxy.compare.html_tokens import Doctype, Tag, tokens
+from proxy.compare.html_tokens import SPACE, Doctype, Tag, tokens
 from proxy.compare.meter import Meter
 from proxy.compare.result import Incomparable
 from proxy.compare.trees import Element
@@ -18,6 +18,7 @@ VOID = frozenset(
         "meta", "param", "source", "track", "wbr"
     }
 )  # fmt: skip
+_SINGLETONS = frozenset({"html", "head", "body"})
 _HEAD = frozenset({"base", "basefont", "bgsound", "link", "meta", "noscript", "script", "style", "template", "title"})
 _CLOSES_P = frozenset(
     {
@@ -60,10 +61,11 @@ _CLOSED_BY: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 """Start tag -> (open elements that it ends if only such with optional end tags are in between, where looking ends)."""
 
+_ENDS_OTHERS = _CLOSES_P | _CLOSED_BY.keys()
+"""Start tags that may end what is open, or begin something else before."""
+
 _LOOKED_UP = 64
 """Open elements that an end tag is compared with: what is further up it does not end, and it is stray."""
-
-_SPACE = "\t\n\f\r "
 
 
 class _Builder:
@@ -77,6 +79,7 @@ class _Builder:
         self.root.children += [self._head, self._body]
         self._open: list[Element] = [self._head]  # the current one at the end; the first is head or body
         self._foreign = 0  # open svg and math elements
+        self._paragraphs = 0  # open p elements
         self._body_begun = False
 
     def doctype(self, text: str) -> None:
@@ -84,7 +87,7 @@ class _Builder:
 
     def text(self, text: str) -> None:
         if not self._body_begun and len(self._open) == 1:
-            if not text.strip(_SPACE):
+            if not text.strip(SPACE):
                 return
             self._begin_body()
         self.spend(1)
@@ -93,15 +96,14 @@ class _Builder:
     def start(self, tag: Tag) -> None:
         self.spend(1 + len(tag.attributes))
         name = tag.name
-        if name in ("html", "head", "body"):
+        if name in _SINGLETONS:
             self._singleton(name, tag.attributes)
             return
         if not self._body_begun and len(self._open) == 1 and name not in _HEAD:
             self._begin_body()
-        if not self._foreign:
+        if not self._foreign and (name in _ENDS_OTHERS or self._open[-1].name == "colgroup"):
             self._close_implied(name)
-        element = Element(name)
-        element.attributes = {f"@{key}": value for key, value in tag.attributes.items()}
+        element = Element(name, "", tag.attributes)
         self._open[-1].children.append(element)
         if name in VOID or (tag.closed and (self._foreign or self._xhtml or name in ("svg", "math"))):
             return
@@ -109,6 +111,7 @@ class _Builder:
             raise Incomparable("too-deep")
         self._open.append(element)
         self._foreign += name in ("svg", "math")
+        self._paragraphs += name == "p"
 
     def end(self, name: str) -> None:
         if name in ("html", "body"):
@@ -117,6 +120,9 @@ class _Builder:
             if not self._body_begun and len(self._open) == 1:
                 return
             self._mark(f"/{name}")
+            return
+        if self._open[-1].name == name:
+            self._pop(1)
             return
         for up in range(1, min(len(self._open), _LOOKED_UP + 1)):
             element = self._open[-up]
@@ -143,6 +149,7 @@ class _Builder:
         for number in range(count):
             element = self._open.pop()
             self._foreign -= element.name in ("svg", "math")
+            self._paragraphs -= element.name == "p"
             if number < count - ended and element.name not in _OPTIONAL_END:
                 self.spend(1)
                 element.children.append(Element("#unclosed"))
@@ -152,7 +159,7 @@ class _Builder:
             self._begin_body()
         target = {"html": self.root, "head": self._head, "body": self._body}[name]
         for key, value in attributes.items():
-            target.attributes.setdefault(f"@{key}", value)
+            target.attributes.setdefault(key, value)
 
     def _begin_body(self) -> None:
         self._body_begun = True
@@ -163,7 +170,7 @@ class _Builder:
         ended = _CLOSED_BY.get(name)
         if ended is not None:
             self._end_up_to(*ended)
-        if name in _CLOSES_P:
+        if self._paragraphs and name in _CLOSES_P:
             for up in range(1, min(len(self._open), _LOOKED_UP + 1)):
                 above = self._open[-up].name
                 if above == "p":
@@ -203,20 +210,22 @@ class _Builder:
         self._open.append(element)
 
 
-def parse_html(text: str, meter: Meter, *, xhtml: bool = False) -> Element:
-    """The ``html`` element of a page, which always holds a ``head`` and a ``body``.
+def parse_html(text: str, meter: Meter, known: dict[str, Tag], *, xhtml: bool = False) -> Element:
+    """The ``html`` element of a page, which always holds a ``head`` and a ``body``. ``known``: see ``tokens``. Elements
+    whose tags are written alike share their attributes.
 
     Raises Incomparable ("too-many-nodes", "too-deep", "budget").
     """
     builder = _Builder(meter.begin(), xhtml=xhtml)
-    for token in tokens(text, xhtml=xhtml):
-        if isinstance(token, str):
+    for token in tokens(text, known, xhtml=xhtml):
+        if type(token) is Tag:
+            if token.ends:
+                builder.end(token.name)
+            else:
+                builder.start(token)
+        elif type(token) is str:
             builder.text(token)
-        elif isinstance(token, Doctype):
+        elif type(token) is Doctype:
             builder.doctype(token.text)
-        elif token.ends:
-            builder.end(token.name)
-        else:
-            builder.start(token)
     builder.finish()
     return builder.root

@@ -40,10 +40,10 @@ class Element:
 
     __slots__ = ("attributes", "children", "name", "space")
 
-    def __init__(self, name: str, space: str = "") -> None:
+    def __init__(self, name: str, space: str = "", attributes: dict[str, str] | None = None) -> None:
         self.name = name
         self.space = space
-        self.attributes: dict[str, str] = {}
+        self.attributes = {} if attributes is None else attributes
         self.children: list[Element | str] = []
 
     def add_text(self, text: str) -> None:

@@ -169,8 +169,8 @@ def test_references_are_read_as_browsers_read_them() -> None:
 
 
 def test_what_never_ends_is_text() -> None:
-    assert list(tokens("a<b c='d")) == ["a", "<b c='d"]
-    assert list(tokens("<script>x</scripty>")) == [Tag("script", {}), "x</scripty>"]
+    assert list(tokens("a<b c='d", {})) == ["a", "<b c='d"]
+    assert list(tokens("<script>x</scripty>", {})) == [Tag("script", {}), "x</scripty>"]
 
 
 FLOW = ["div", "section", "article", "blockquote"]

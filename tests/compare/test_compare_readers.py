@@ -17,7 +17,9 @@ JSON, LINES, FORM, CSV, TSV = (
     "application/json", "application/x-ndjson", "application/x-www-form-urlencoded", "text/csv",
     "text/tab-separated-values",
 )  # fmt: skip
-SSE, TEXT, XML = "text/event-stream", "text/plain", "application/xml"
+SSE, TEXT, HTML, XML, XHTML = (
+    "text/event-stream", "text/plain", "text/html", "application/xml", "application/xhtml+xml"
+)  # fmt: skip
 PART = 'Content-Disposition: form-data; name="a"'
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 
@@ -44,6 +46,16 @@ def parts(*items: str, boundary: str = "x") -> str:
         (TEXT, "\ufeff\uff08a\uff09", "\uff08a\uff09"), (FORM, "\ufeffa=1", "a=1"),
         (CSV, "\ufeffid\n1\n", "id\n1\n"), (TSV, "\ufeffid\n1\n", "id\n1\n"), (TSV, 'id\n"x"\n', "id\nx\n"),
         (SSE, "\ufeff\ufeffdata: a\n\n", "data: a\n\n"),
+        (HTML, '<p><s style="white-space:pre">a</s> b', '<p><s style="white-space:pre">a</s>b'),
+        (HTML, '<p>a <s style="white-space:pre">b</s>', '<p>a<s style="white-space:pre">b</s>'),
+        (HTML, "<svg><text><![CDATA[10]]></text></svg>", "<svg><text><![CDATA[20]]></text></svg>"),
+        (HTML, "<!doctype html><p>x", "<p>x<!doctype html>"),
+        (HTML, "<!doctype html><html><p>x", "<html><!doctype html><p>x"),
+        (HTML, "<pre>\n\nx</pre>", "<pre>\nx</pre>"),
+        (XHTML, "<p><![CDATA[5]]></p>", "<p><![CDATA[6]]></p>"), (XHTML, "<p>x</p>", "<p>x"),
+        (XHTML, '<p class="a">x</p>', "<p class=a>x</p>"),
+        (HTML, '<p class="a\u00a0b">x', '<p class="a b">x'),
+        (HTML, "<p><button></p>x</button>", "<p><button>x</button></p>"),
         (XML, "<a><?p q?><b/></a>", "<a><b/><?p q?></a>"), (XML, "<a>x<?p q?>y</a>", "<a>xy<?p q?></a>"),
         (XML, f'<a {XSI} xmlns:n="urn:1" xsi:type="n:T"/>', f'<a {XSI} xmlns:n="urn:2" xsi:type="n:T"/>'),
     ],
@@ -61,6 +73,11 @@ def test_what_one_reader_takes_for_another_thing_is_no_match(
         (LINES, "1\r\n \t\n\n2\n", "1\n2"), (SSE, "\ufeffdata: a\n\n", "data: a\n\n"),
         (JSON, '{"a":1234567890123456,"b":"1e5"}', '{"b":"1e5","a":1234567890123456}'),
         (TSV, 'id\tsize\n1\t5" pipe\n"2\tx\n', 'id\tsize\r\n1\t5" pipe\r\n"2\tx\r\n'),
+        (HTML, "<pre>\na  b</pre>", "<pre>a  b</pre>"), (HTML, "<textarea>\nx</textarea>", "<textarea>x</textarea>"),
+        (HTML, "<svg><text><![CDATA[1 < 2]]></text></svg>", "<svg><text>1 &lt; 2</text></svg>"),
+        (HTML, "<p>a<![CDATA[x]]>b", "<p>ab"), (HTML, "\n<!-- c --><!doctype html><p>x", "<!DOCTYPE html>\n<p>x"),
+        (HTML, '<p>a <s style="white-space:pre">b</s> c</p> ', '<p>a\n<s style="white-space:pre">b</s>\nc </p>'),
+        (XHTML, "<p><![CDATA[a & b]]></p>", "<p>a &amp; b</p>"), (XHTML, "<br/><p>x</p>", "<br />\n<p>x</p>"),
         (XML, f'<a {XSI} xmlns:n="urn:1" xsi:type="n:T"/>', f'<a {XSI} xmlns:m="urn:1" xsi:type=" m:T "/>'),
         (XML, f'<a {XSI} xmlns="urn:1" xsi:type="T"/>', f'<m:a {XSI} xmlns:m="urn:1" xsi:type="m:T"/>'),
     ],
