@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from proxy.compare.decode import content_type, decode_body, to_text
+from proxy.compare.decode import content_type, decode_body, legible, to_text
 from proxy.compare.document import (
     DuplicateKeyError,
     NotJsonError,
@@ -145,7 +145,7 @@ def multipart(data: bytes, boundary: str, budget: Budget, redactor: Redactor) ->
         if secret:
             text = redactor.mask(content)
         elif not content_type(fields)[0] and not is_file and _looks_like_text(content):
-            value = content.decode("utf-8", "replace")
+            value = to_text(content, "")
             text = value if secret is None else _redacted(value, lambda text: redactor.scalar(text, secret=False))[0]
         else:
             stored = body(content, fields, budget, redactor)
@@ -223,8 +223,7 @@ def table(text: str, redactor: Redactor) -> str:
             out.append(cell)
         else:
             secret = secrets[column] if column < len(secrets) else False
-            bare = _bare(cell)
-            out.append(redactor.mask(bare) if secret and bare.strip() else cell)
+            out.append(redactor.mask(_bare(cell)) if secret and cell.strip() else cell)
         out.append(end)
         column += 1
         if end == "\n":
@@ -239,12 +238,13 @@ def _cells(sign: str) -> re.Pattern[str]:
 
 
 def _bare(cell: str) -> str:
-    cell = cell.strip()
-    return cell[1:].removesuffix('"').replace('""', '"') if cell.startswith('"') else cell
+    """A cell without its quotes; blanks around what has none belong to it (RFC 4180 section 2)."""
+    quoted = cell.strip()
+    return quoted[1:].removesuffix('"').replace('""', '"') if quoted.startswith('"') else cell.removesuffix("\r")
 
 
 def _stored(kind: str, text: str, raw: bytes, *, truncated: bool) -> dict[str, Any]:
-    text = text.encode("utf-8", "replace").decode()  # half surrogate pairs cannot be stored
+    text = legible(text)
     return {
         "kind": kind,
         "bytes": len(raw),

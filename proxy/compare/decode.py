@@ -6,8 +6,10 @@ do not know is never guessed at; the body stays as it is.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 import brotli  # type: ignore[import-untyped]  # it ships no types
@@ -165,8 +167,18 @@ def content_type(fields: Fields) -> tuple[str, str, str]:
 
 
 def to_text(body: bytes, charset: str) -> str:
-    """Text in its charset (UTF-8 unless it says one that we know), what cannot be decoded as U+FFFD; never raises."""
-    try:
-        return body.decode(python_codec(charset) or "utf-8", "replace")
-    except UnicodeError:
-        return body.decode("utf-8", "replace")
+    """Text in its charset (UTF-8 unless it says one that we know); never raises. A byte that cannot be decoded is
+    half a surrogate pair of its own (PEP 383), so that two secrets are never one; see :func:`legible`."""
+    codec = python_codec(charset) or "utf-8"
+    for errors in ("surrogateescape", "replace"):  # the first does not know what to do with ASCII in two-byte charsets
+        with suppress(UnicodeError):
+            return body.decode(codec, errors)
+    return body.decode("utf-8", "surrogateescape")
+
+
+def legible(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which cannot be written."""
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")

@@ -85,7 +85,7 @@ def _text(value: bytes) -> str:
 def _shown(name: str, values: list[bytes], redactor: Redactor) -> str:
     if not values:
         return ABSENT
-    return cut(", ".join(redacted(name, value.decode("utf-8", "replace"), redactor) for value in values))
+    return cut(", ".join(redacted(name, value.decode("utf-8", "surrogateescape"), redactor) for value in values))
 
 
 def _same_type(a: list[bytes], b: list[bytes]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from proxy.compare.decode import legible
 from proxy.compare.secret_names import Secret
 
 _TOKEN = re.compile(
@@ -124,4 +125,4 @@ def _word(token: re.Match[str], level: _Level, redactor: Redacts) -> str:
 
 
 def _quoted(text: str) -> str:
-    return orjson.dumps(text.encode("utf-8", "replace").decode()).decode()
+    return orjson.dumps(legible(text)).decode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.compare.bodies import body
+from proxy.compare.decode import legible
 from proxy.compare.redact import PLAIN, Redactor
 from proxy.compare.redact_fields import BROKEN_OFF, MAX_STORED_FIELDS, MAX_STORED_VALUE, headers, url
 from proxy.compare.result import Budget, Result
@@ -64,5 +65,5 @@ def answer(side: Answer, budget: Budget, redactor: Redactor) -> dict[str, Any]:
 
 def target(raw: bytes, redactor: Redactor) -> str:
     """A request target: secret parameters masked, and what looks like a secret anywhere, percent-encoded or not."""
-    shown = url(raw[:MAX_STORED_VALUE].decode("utf-8", "replace"), redactor)
+    shown = legible(url(raw[:MAX_STORED_VALUE].decode("utf-8", "surrogateescape"), redactor))
     return (shown if len(raw) <= MAX_STORED_VALUE else shown[:-BROKEN_OFF])[:MAX_STORED_VALUE]

@@ -12,16 +12,18 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 
 import orjson
 
 from proxy.compare import masks
+from proxy.compare.decode import legible
 from proxy.compare.document import Number, canonical_number
+from proxy.compare.escapes import unescaped, written
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
 from proxy.compare.secret_names import Secret, Span, is_secret_name, spelling
-from proxy.compare.secret_shapes import Shapes, is_card, is_made, unescaped
+from proxy.compare.secret_shapes import Shapes, is_card, is_made
 from proxy.config.comparing import Redaction
 
 MAX_SHOWN = 120
@@ -51,19 +53,6 @@ _OPEN_JSON = frozenset("{[%")
 def cut(text: str) -> str:
     """At most ``MAX_SHOWN`` characters, the cut marked."""
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-
-
-def _encoded(text: str) -> str:
-    """Redacted text as a piece of a URL; masks stay masks."""
-    made, at = [], 0
-    for mask in masks.MASK.finditer(text):
-        made += [quote(text[at : mask.start()], safe=""), mask[0]]
-        at = mask.end()
-    return "".join([*made, quote(text[at:], safe="")])
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Redactor:
@@ -142,10 +131,6 @@ class Redactor:
         of a short body would tell what is in it to whoever tries."""
         return self._key.digest(body) if self._key else ""
 
-    def same(self, a: str, b: str) -> bool | None:
-        """Whether two redacted texts stand for the same; None: that cannot be told."""
-        return masks.same(a, b)
-
     def text(self, value: str, secret: Secret) -> str:
         """A text as it may be stored; ``secret``: what its name says of it."""
         if secret is False:
@@ -158,11 +143,14 @@ class Redactor:
         ``upto``: only what begins in so many characters; what stands behind them only helps to see what it is.
         """
         shown = self._masked(text, self._shapes.find(text), upto)
-        if "%" in shown or "\\u00" in shown:  # an encoding may hide something
-            plain = unescaped(shown)
-            if plain != shown and (spans := self._shapes.find(plain)):
-                return self._masked(plain, spans, None if upto is None else upto - _ENCODED)
-        return shown
+        return self._seen_through(shown, upto) if "%" in shown or "\\u00" in shown else shown
+
+    def _seen_through(self, text: str, upto: int | None = None, *, plus: bool = False) -> str:
+        """The same for what an encoding hides. Masked is what was written, so that two texts never become one."""
+        plain = unescaped(text, plus=plus)
+        if plain == text or not (spans := self._shapes.find(plain)):
+            return text
+        return self._masked(text, written(text, spans, plus=plus), None if upto is None else upto - _ENCODED)
 
     def _masked(self, text: str, spans: list[Span], upto: int | None) -> str:
         if not spans:
@@ -178,17 +166,12 @@ class Redactor:
 
     def by_shape_encoded(self, text: str) -> str:
         """The same for a piece of a URL: percent-encoding hides no shape, and what is not secret keeps its spelling.
-        JSON is redacted by its names, too."""
-        if text[:1] in _OPEN_JSON and (plain := unquote_plus(text))[:1] in ("{", "["):
-            redacted = json_text(plain, self, _ROOM)
-            if redacted != plain:
-                return _encoded(redacted)
-        if "+" in text:
-            plain = unescaped(text.replace("+", " "))
-            redacted = self.by_shape(plain)
-            if redacted != plain:
-                return redacted
-        return self.by_shape(text)
+        JSON with a secret in it is masked whole."""
+        plain = unquote_plus(text) if text[:1] in _OPEN_JSON else ""
+        if plain[:1] in ("{", "[") and json_text(plain, self, _ROOM) != plain:
+            return self.mask(text)
+        shown = self.by_shape(text)
+        return self._seen_through(shown, plus=True) if "+" in shown else shown
 
     def path(self, text: str) -> str:
         """The path of a URL: secrets by shape, and what was generated below a name like ``sessions`` or ``tokens``."""
@@ -244,7 +227,7 @@ class Redactor:
             shown = self.scalar(value, secret=secret)
         if isinstance(shown, str):
             masked = masks.MASK.fullmatch(shown)
-            text = shown if masked else orjson.dumps(_whole(shown)).decode()
+            text = shown if masked else orjson.dumps(legible(shown)).decode()
         elif isinstance(shown, Number):
             text = shown.written
         else:

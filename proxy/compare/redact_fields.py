@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_plus
 
+from proxy.compare.decode import legible
 from proxy.compare.redact import Redactor
 from proxy.compare.secret_shapes import AUTHORIZING
 from proxy.messages import Fields
+
+NOT_READ = "\ufffd"
+"""In a recorded text: here was something else, that is not there any more."""
 
 MAX_STORED_FIELDS = 100
 MAX_STORED_VALUE = 8 * 1024
@@ -37,11 +41,15 @@ def form(text: str, redactor: Redactor) -> str:
         if secret is False and authorizing and name == "code":
             secret = True
         if secret:
-            parts.append(f"{written}{sign}{redactor.mask(unquote_plus(value)) if value else ''}")
+            parts.append(f"{written}{sign}{redactor.mask(_plain(value)) if value else ''}")
         else:
             shown = value if secret is None else redactor.by_shape_encoded(value)
             parts.append(f"{redactor.by_shape_encoded(written)}{sign}{shown}")
     return redactor.by_shape("&" + "&".join(parts))[1:]
+
+
+def _plain(value: str) -> str:
+    return unquote_plus(value, errors="surrogateescape")
 
 
 def url(text: str, redactor: Redactor) -> str:
@@ -53,15 +61,18 @@ def url(text: str, redactor: Redactor) -> str:
 def headers(fields: Fields, redactor: Redactor) -> list[list[str]]:
     """Header fields in order; of a secret one only that it was there, of cookies the names."""
     return [
-        [name.decode("latin-1")[:200], header(name.decode("latin-1"), value.decode("utf-8", "replace"), redactor)]
-        for name, value in fields[:MAX_STORED_FIELDS]
+        [name[:200], header(name, value.decode("utf-8", "surrogateescape"), redactor)]
+        for name, value in ((raw.decode("latin-1"), value) for raw, value in fields[:MAX_STORED_FIELDS])
     ]
 
 
 def header(name: str, value: str, redactor: Redactor) -> str:
-    """One field value, redacted."""
-    shown = _header(name, value[:MAX_STORED_VALUE], redactor)
-    return (shown if len(value) <= MAX_STORED_VALUE else shown[:-BROKEN_OFF])[:MAX_STORED_VALUE]
+    """One field value, redacted; bytes of none that is UTF-8 as PEP 383 has them. One that was not stored to its end
+    ends like one that could not be read."""
+    shown = legible(_header(name, value[:MAX_STORED_VALUE], redactor))
+    if len(value) > MAX_STORED_VALUE:
+        shown = shown[:-BROKEN_OFF] + NOT_READ
+    return shown if len(shown) <= MAX_STORED_VALUE else shown[: MAX_STORED_VALUE - 1] + NOT_READ
 
 
 def _header(name: str, value: str, redactor: Redactor) -> str:

@@ -83,26 +83,6 @@ def is_iban(text: str) -> bool:
     return 15 <= len(text) <= 34 and int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
 
 
-def unescaped(text: str) -> str:
-    """The text without percent-encoding, and with the letters, digits and signs of names that JSON or JavaScript has
-    escaped (\\u0041) as themselves."""
-    if "\\u00" in text:
-        text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-    for _ in range(_MOST_ENCODINGS):
-        once = unquote(text) if "%" in text else text
-        if once == text:
-            break
-        text = once
-    return text
-
-
-_MOST_ENCODINGS = 3
-"""How often a text may be percent-encoded and still be seen through."""
-
-
-_ESCAPE = re.compile(r"\\u00(2[bBdDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
-
-
 class Shapes:
     """What to look for. ``judge`` says of a name whether it is secret; ``names`` are those that the configuration adds
     or reveals, in any spelling; ``emails``: e-mail addresses are secret."""

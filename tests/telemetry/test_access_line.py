@@ -94,7 +94,7 @@ def test_a_fallback_tells_its_whole_story() -> None:
         (b"/a?" + b"n" * 41 + b"=1", "/a", "*=*"),
         (b"/a?AKIA%41BCDEFGHIJKLMNOP=1", "/a", "*=*"),
         (b"/reset/ghp_" + b"a" * 30, "/reset/<masked text, 34>", None),
-        (b"/reset/ghp%5F" + b"a" * 30 + b"/x%20y", "/reset/<masked text, 34>/x%20y", None),
+        (b"/reset/ghp%5F" + b"a" * 30 + b"/x%20y", "/reset/<masked text, 36>/x%20y", None),
         (b"/user/4111111111111111", "/user/<masked text, 16>", None),
         (b"/%E4%B8%96/\xe4\xb8\x96", "/%E4%B8%96/\\xe4\\xb8\\x96", None),
         (b"/a\\b\x1b[2J\x7f\x00\r\n\"'", "/a\\x5cb\\x1b[2J\\x7f\\x00\\x0d\\x0a\"'", None),
