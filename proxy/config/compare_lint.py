@@ -6,7 +6,7 @@ that speaks of a header which is not compared, would let people believe that som
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from proxy.compare.contract import compile_rename, renamed_path
 from proxy.compare.matchers import compile_matcher
 from proxy.compare.paths import EVERYTHING, Step, parse_path
 from proxy.compare.rules import compile_tolerance, place_of
+from proxy.compare.states import Rule, start
 from proxy.config.comparing import Compare, TypedMatcher
 from proxy.config.model import Route, Settings, compare_of
 from proxy.config.positions import Loc, Node, locate
@@ -33,6 +34,10 @@ def compare_warnings(settings: Settings, root: Node) -> Iterator[Fault]:
     """Rules of a valid configuration that say nothing, or leave nothing to be said."""
     for level, headers in _levels(settings, root, list(range(len(settings.routes)))):
         yield from level.warnings(headers)
+    for index, route in enumerate(settings.routes):
+        if route.compare.model_fields_set:
+            level = _Level(route.compare, ("routes", index, "compare"), f"route {route.id!r}", root)
+            yield from level.ignored_elsewhere(compare_of(settings, route).ignore)
 
 
 def _levels(settings: Settings, root: Node, indexes: list[int]) -> Iterator[tuple[_Level, set[str] | None]]:
@@ -96,6 +101,18 @@ class _Level:
         for steps, at in self.named.get("ignore", {}).items():
             if steps in EVERYTHING:
                 self._fault("ignore", "nothing of a body is compared, so all bodies match", at, "name what may differ")
+        return self.found
+
+    def ignored_elsewhere(self, ignored: list[str]) -> list[Fault]:
+        """Rules that can never hold because of what all levels together ignore."""
+        self.faults(None)
+        self.found = []
+        wider = {place_of(text) or parse_path(text) for text in ignored}
+        for sort in ("match", "unordered", "tolerance"):
+            for named, at in self.named.get(sort, {}).items():
+                if _covered(named, wider):
+                    what = f"{at[1]!r} is ignored by a rule of a wider level, so {sort} never looks at it"
+                    self._fault(sort, what, at, "remove the rule, or let the wider one name less")
         return self.found
 
     def _headers(self, sort: str, compared: set[str] | None) -> Iterator[tuple[str, Loc, str]]:
@@ -182,8 +199,16 @@ class _Level:
                     self._fault(sort, what, at, "write the candidate's path, to which it is renamed")
 
 
-def _covered(named: _Steps | str, ignored: dict[_Steps | str, Loc]) -> bool:
-    """Whether the same place, or one above it, is ignored."""
+def _covered(named: _Steps | str, ignored: Collection[_Steps | str]) -> bool:
+    """Whether all that a rule names is ignored, itself or by something above it."""
     if isinstance(named, str):
         return named in ignored or named.partition(";")[0] in ignored
-    return any(named[:length] in ignored for length in range(len(named) + 1))
+    if any(named[:length] in ignored for length in range(len(named) + 1)):
+        return True
+    state = start(tuple(Rule("ignore", steps) for steps in ignored if not isinstance(steps, str)))
+    for step in named:
+        if state.ignore or step.deep:  # where a '..' leads, nobody knows
+            break
+        at = -1 if step.position is None else step.position
+        state = state.item(at) if step.name is None else state.member(step.name)
+    return state.ignore

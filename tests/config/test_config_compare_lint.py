@@ -72,6 +72,9 @@ FAULTY: list[tuple[dict[str, Any], str, str]] = [
     ({"ignore": ["$.a"], "match": {"$.a": "uuid"}}, "$.a", "is ignored by a rule of this level"),
     ({"ignore": ["$.a"], "match": {"$['a']": "uuid"}}, "$['a']", "is ignored by a rule of this level"),
     ({"ignore": ["$.a"], "tolerance": {"$.a.b": 1}}, "$.a.b", "is ignored by a rule of this level"),
+    ({"ignore": ["$..a"], "match": {"$.x[*].a": "uuid"}}, "$.x[*].a", "is ignored by a rule of this level"),
+    ({"ignore": ["$..a"], "match": {"$..a": "uuid"}}, "$..a", "is ignored by a rule of this level"),
+    ({"ignore": ["$.x[*]"], "unordered": {"$.x[2].a": None}}, "$.x[2].a", "is ignored by a rule of this level"),
     (
         {"ignore": ["header:location"], "match": {"header:Location": "url-without-host"}},
         "header:Location",
@@ -102,7 +105,7 @@ SOUND: dict[str, Any] = {
     "mode": "subset",
     "ignore": ["$.a", "$..etag", "$.x[3]", "header:etag", "cookie:theme", "cookie:sid;expires"],
     "unordered": {"$.items": "id", "$.tags": None},
-    "tolerance": {"$.total": 0.01, "$.tax": "1%"},
+    "tolerance": {"$.total": 0.01, "$.tax": "1%", "$.x[*].a": 1, "$.*": 1, "$..a": 1},
     "match": {
         "$.at": {"timestamp": "5s"}, "$.ref": {"regex": "ord-[0-9]{4}"}, "$.id": "uuid",
         "header:location": "url-without-host", "cookie:csrf": "opaque", "$.doc.@id": "number", "$.doc.#text": "opaque",
@@ -131,6 +134,22 @@ def test_a_header_that_is_ignored_and_not_compared_is_a_warning(tmp_path: Path) 
 def test_ignoring_all_of_a_body_is_a_warning(tmp_path: Path, level: str, path: str) -> None:
     (warning,) = load(written(tmp_path, level, {"ignore": [path, "$.a"]}), {}).warnings
     assert "all bodies match" in warning.what
+
+
+@pytest.mark.parametrize("level", ["defaults", "upstream"])
+@pytest.mark.parametrize(
+    ("ignored", "rules"),
+    [("$..at", {"match": {"$.items[*].at": "timestamp"}}), ("cookie:a", {"match": {"cookie:a;path": "opaque"}})],
+)
+def test_a_rule_of_a_route_that_a_wider_level_ignores_is_a_warning(
+    tmp_path: Path, level: str, ignored: str, rules: dict[str, Any]
+) -> None:
+    whole = document(level, {"ignore": [ignored]})
+    whole["routes"] = [{**BASE["routes"][0], "compare": rules}]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(whole))
+    (warning,) = load(tmp_path, {}).warnings
+    assert "route 'r'" in warning.what
+    assert "ignored by a rule of a wider level" in warning.what
 
 
 def test_a_level_is_judged_by_the_headers_of_the_routes_where_it_holds(tmp_path: Path) -> None:
