@@ -1,7 +1,7 @@
 """What stands in the place of a secret.
 
 Law: a mask shows the type and the length of what it hides and, under a key, a hash: equal secrets of one type have
-equal masks. Nobody without the key learns more, and hashes under different keys are never read as different secrets.
+equal masks. Nobody without the key learns more.
 
 A mask is ``«masked text, 16, 3f9a2c:0b1c2d3e4f5a»``: type, length, id of the key, hash. The hash is keyed BLAKE2b (RFC
 7693 section 2.9), so it cannot be tried out without the key, however few secrets there are to try; its 48 bits are few
@@ -77,32 +77,3 @@ def _mask(type_of: Type, length: int | None, value: str, key: Key | None) -> str
     if key is None:
         return f"«masked {shown}»"
     return f"«masked {shown}, {key.id}:{key.hash_of(type_of, value.encode('utf-8', 'surrogatepass'))}»"
-
-
-def same(a: str, b: str) -> bool | None:
-    """Whether two redacted texts stand for the same; None: cannot be told, since a mask has no hash or two keys were
-    used. What is not masked is compared as it is."""
-    told: bool | None = True
-    at_a = at_b = 0
-    masks_a, masks_b = list(MASK.finditer(a)), list(MASK.finditer(b))
-    if len(masks_a) != len(masks_b):
-        return False
-    for one, two in zip(masks_a, masks_b, strict=True):
-        if a[at_a : one.start()] != b[at_b : two.start()]:
-            return False
-        equal = _same(one, two)
-        if equal is False:
-            return False
-        told = told and equal
-        at_a, at_b = one.end(), two.end()
-    return told if a[at_a:] == b[at_b:] else False
-
-
-def _same(one: re.Match[str], two: re.Match[str]) -> bool | None:
-    if one[1] != two[1]:
-        return False
-    if one[3] is not None and one[3] == two[3]:
-        return one[4] == two[4]
-    if one[1] == "text" and one[2] != two[2]:
-        return False  # a number may be written in two lengths
-    return None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.compare.masks import MASK, Key, configured_key, mask, random_key, same
+from proxy.compare.masks import MASK, Key, configured_key, mask, random_key
 from proxy.compare.redact import PLAIN, Redactor, make_redactor
 from proxy.config.comparing import Redaction
 
@@ -42,9 +42,7 @@ def test_equal_secrets_of_one_type_have_equal_masks_and_others_do_not(a: object,
     one, two = mask(a, KEY), mask(b, KEY)
     equal = type(a) is type(b) and repr(a) == repr(b)
     assert (one == two) is equal
-    if a is not None and b is not None:
-        assert MASK.fullmatch(one)
-        assert same(one, two) is equal
+    assert a is None or MASK.fullmatch(one)
 
 
 @pytest.mark.parametrize("values", [("1", 1, True), ("true", True), ("1.0", 1.0, 1), ("null", None)])
@@ -58,37 +56,24 @@ def test_text_has_one_hash_wherever_it_came_from() -> None:
     assert MASK.fullmatch(mask("\ud800", KEY))
 
 
-def test_hashes_under_different_keys_are_never_read_as_different_secrets() -> None:
+def test_a_secret_has_one_hash_under_each_key_and_a_mask_tells_which_key_it_was() -> None:
     old, new = redactor(OLD), redactor(NEW, OLD)
     assert old.key_id != new.key_id
-    assert new.same(old.mask("hunter2"), new.mask("hunter2")) is None
-    assert new.same(old.mask("hunter2"), new.mask("hunter3")) is None
-    assert new.same(old.mask("hunter2"), new.mask("longer-than-that")) is False
-    assert new.same(old.mask(12), new.mask("12")) is False
-    assert new.same(PLAIN.mask("hunter2"), PLAIN.mask("hunter2")) is None
-    assert new.same(PLAIN.mask("hunter2"), new.mask("hunter2")) is None
+    assert old.mask("hunter2").split(":") != new.mask("hunter2").split(":")
+    for made in (old, new):
+        found = MASK.fullmatch(made.mask("hunter2"))
+        assert found is not None
+        assert found.groups()[:3] == ("text", "7", made.key_id)
 
 
 def test_an_earlier_key_masks_again_what_is_compared_with_an_earlier_record() -> None:
     old, new = redactor(OLD), redactor(NEW, OLD)
     again = new.with_key(old.key_id)
     assert again is not None
-    assert new.same(old.mask("hunter2"), again.mask("hunter2")) is True
-    assert new.same(old.mask("hunter2"), again.mask("hunter3")) is False
+    assert old.mask("hunter2") == again.mask("hunter2") != again.mask("hunter3")
     assert again.key_id == old.key_id
     assert new.with_key("ffffff") is None
     assert PLAIN.with_key("") is None
-
-
-def test_texts_around_masks_are_compared_as_they_are() -> None:
-    one, two = KEY_REDACTOR.mask("a" * 9), KEY_REDACTOR.mask("b" * 9)
-    assert same(f"Bearer {one}, x", f"Bearer {one}, x") is True
-    assert same(f"Bearer {one}, x", f"Bearer {two}, x") is False
-    assert same(f"Bearer {one}, x", f"Basic {one}, x") is False
-    assert same(f"{one}{two}", f"{one}{one}") is False
-    assert same(one, "plain") is False
-    assert same("plain", "plain") is True
-    assert same(f"{PLAIN.mask('a')} {one}", f"{PLAIN.mask('a')} {two}") is False
 
 
 KEY_REDACTOR = Redactor([KEY])
@@ -97,7 +82,7 @@ KEY_REDACTOR = Redactor([KEY])
 def test_without_keys_a_process_has_one_of_its_own() -> None:
     one, two = make_redactor(Redaction(), b"a" * 32), make_redactor(Redaction(), b"b" * 32)
     assert one.mask("x") == make_redactor(Redaction(), b"a" * 32).mask("x")
-    assert one.same(one.mask("x"), two.mask("x")) is None
+    assert one.mask("x") != two.mask("x")
 
 
 def test_a_configured_key_is_the_same_in_every_process_and_not_told_by_its_id() -> None:

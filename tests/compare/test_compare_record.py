@@ -183,7 +183,6 @@ def test_equal_secrets_show_equal_masks_in_all_places(make_pair: MakePair, make_
     other = MASK.search(made["candidate"]["body"]["text"])
     assert other is not None
     assert other[0] != mask
-    assert REDACTOR.same(other[0], mask) is False
 
 
 @pytest.mark.parametrize(("one", "two"), [("1.10", "1.1"), ("5", "5"), ("1e2", "1e2")])

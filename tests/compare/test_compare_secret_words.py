@@ -92,8 +92,7 @@ def test_words_are_seen_in_every_place() -> None:
 def test_an_option_of_one_side_never_looks_like_that_of_the_other() -> None:
     redactor = make_redactor(Redaction(), b"r" * 32)
     one, again, other = (redactor.by_shape(f"run --password {word} now") for word in ("aaaa", "aaaa", "bbbb"))
-    assert one == again
-    assert redactor.same(one, other) is False
+    assert one == again != other
 
 
 @pytest.mark.parametrize("piece", ["--password ", "-u a:", "password ", "pwd: ", "token a1", "cookie: a=", "cookie: ",
