@@ -153,7 +153,7 @@ def test_the_same_bytes_in_an_unknown_charset_are_not_the_same_text(
 
 def test_the_same_bytes_in_two_charsets_are_two_texts(compare: Compare, make_answer: MakeAnswer) -> None:
     wide = [make_answer(b"ab", [(b"Content-Type", b"text/plain" + more)]) for more in (b"", b"; charset=utf-16le")]
-    assert found(compare(*wide, headers=[])) == [("text", "body")]
+    assert found(compare(*wide, headers=[])) == found(compare(*wide[::-1], headers=[])) == [("text", "body")]
     one = make_answer(b"caf\xe9", [(b"Content-Type", b"text/plain; charset=iso-8859-1")])
     two = make_answer(b"caf\xe9", [(b"Content-Type", b"text/plain; charset=iso-8859-5")])
     assert found(compare(one, two, headers=[])) == [("text", "body")]

@@ -185,6 +185,14 @@ def test_no_secret_survives_in_other_bodies(
     assert "hunter" not in text
 
 
+@pytest.mark.parametrize("path", ["/n/4111+1111+1111+1111", "/a/Bearer+{}", "/a/--password+{}", "/a/Bearer%20{}"])
+def test_a_plus_or_a_percent_in_a_path_hides_no_secret(path: str) -> None:
+    shown = PLAIN.path(path.format("abcdefgh12345678"))
+    assert "«masked" in shown
+    assert "1111" not in shown
+    assert "abcdefgh12345678" not in shown
+
+
 def test_numbers_that_are_cards_are_masked(make_pair: MakePair, make_answer: MakeAnswer) -> None:
     one, two = make_answer({"n": int(CARD), "t": 1_700_000_000_000}), make_answer({"n": CARD, "t": 1_700_000_000_000})
     text = stored(make_pair(one, two))

@@ -14,6 +14,7 @@ from bodies import found
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.compare import verdict
 from proxy.compare.result import REASONS, Budget, Result
 from proxy.messages import Answer
 
@@ -211,6 +212,17 @@ def test_a_cut_body_is_incomparable_unless_the_head_differs(compare: Compare, ma
     cut = make_answer(b'{"a":', truncated=True)
     assert compare({"a": 1}, cut) == Result("incomparable", "too-large")
     assert found(compare(make_answer({"a": 1}, status=201), cut)) == [("status", "status")]
+
+
+def test_what_is_too_deep_for_the_interpreter_is_incomparable_unless_the_head_differs(
+    compare: Compare, make_answer: MakeAnswer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deep(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(verdict, "_bodies", deep)
+    assert compare({"a": 1}, {"a": 1}) == Result("incomparable", "too-deep")
+    assert found(compare(make_answer({"a": 1}, status=201), {"a": 1})) == [("status", "status")]
 
 
 def test_over_budget_is_incomparable(compare: Compare) -> None:
