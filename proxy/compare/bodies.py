@@ -61,9 +61,12 @@ def body(
 ) -> dict[str, Any]:
     """A body: ``kind`` ("none", "json", "text", "form", "multipart", "bytes"), ``bytes`` (as it came), ``size`` (of the
     whole body, which may be longer than what came; None if nobody knows), ``text`` (redacted, None if it is not text),
-    ``cut``; of what is not text ``digest`` (under the redactor's key) and, if it is long, ``sha256``."""
+    ``cut``; ``digest`` (under the redactor's key) of what is not text, or whose text is not stored to its end: of the
+    whole redacted document or else of the decoded bytes; and of long bytes ``sha256``."""
     made = _body(raw, fields, budget, redactor, truncated=truncated)
     made["size"] = len(raw) if not truncated else size or None
+    if made["cut"] and made["kind"] != "bytes" and not truncated:
+        made.setdefault("digest", redactor.digest(decode_body(raw, fields, budget)[0]))
     return made
 
 
@@ -87,7 +90,9 @@ def _body(raw: bytes, fields: Fields, budget: Budget, redactor: Redactor, *, tru
     if kind == "json":
         document = json_document(data, budget, redactor) if len(data) <= _PARSED and not truncated else None
         if document is not None:
-            return _stored("json", _dump(document[0]), raw, truncated=truncated)
+            text = _dump(document[0])
+            stored = _stored("json", text, raw, truncated=False)
+            return {**stored, "digest": redactor.digest(text.encode())} if stored["cut"] else stored
         pretty = len(data) > _PARSED
         made = _redacted(to_text(data, charset), lambda text: json_text(text, redactor, _LOOKED_AT, pretty=pretty))
         return _stored("json" if pretty else "text", redactor.by_shape(made[0]), raw, truncated=truncated or made[1])

@@ -169,7 +169,7 @@ class Redactor:
         JSON with a secret in it is masked whole."""
         plain = unquote_plus(text) if text[:1] in _OPEN_JSON else ""
         if plain[:1] in ("{", "[") and json_text(plain, self, _ROOM) != plain:
-            return self.mask(text)
+            return self.mask(plain)
         shown = self.by_shape(text)
         return self._seen_through(shown, plus=True) if "+" in shown else shown
 

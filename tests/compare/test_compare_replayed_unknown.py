@@ -107,11 +107,37 @@ def test_members_whose_names_are_secrets_are_told_apart_by_the_key() -> None:
 
 def test_a_body_recorded_in_part_is_incomparable_but_its_head_is_compared() -> None:
     long = said({"items": ["x" * 100] * 2000})
-    assert replayed(long, long).result == Result("incomparable", "too-large")
+    other = said({"items": ["x" * 100] * 1999 + ["y" * 100]})
+    assert replayed(long, other).result == Result("incomparable", "too-large")
     gone = said({"error": 1}, "application/json", 500)
     assert places(replayed(long, gone).result) == {("status-class", "status")}
     created = said({"items": ["x" * 100] * 2000}, "application/json", 201)
     assert places(replayed(long, created).result) == {("status", "status")}
+
+
+@pytest.mark.parametrize("items", [1000, 4000])
+def test_a_body_recorded_in_part_matches_what_is_the_same_to_its_end(items: int) -> None:
+    document = {"items": [{"id": n, "token": f"secret{n}", "text": "x" * 60} for n in range(items)]}
+    long, page = said(document), said("<p>é x</p>\n" * 10_000, "text/html")
+    coded = Answer(
+        200, [*long.fields, (b"Content-Encoding", b"gzip")], gzip.compress(long.body), truncated=False, seconds=0.1
+    )
+    assert replayed(long, long).result == replayed(page, page).result == Result("matched")
+    assert replayed(long, coded).result == Result("matched")
+    document["items"][-1]["token"] = "secretX"
+    assert replayed(long, said(document)).result == Result("incomparable", "too-large")
+    assert replayed(page, said(page.body + b"!", "text/html")).result == Result("incomparable", "too-large")
+
+
+def test_what_is_the_same_to_its_end_is_no_match_where_that_cannot_be_told_or_is_not_wanted() -> None:
+    long = said({"items": ["x" * 100] * 2000})
+    assert replayed(long, long, STRANGER).result == Result("incomparable", "too-large")
+    renamed = replayed(long, long, rename={"$.items": "$.things"})
+    assert renamed.result == Result("incomparable", "too-large")
+    typed = said(long.body, "application/json; charset=latin-1")
+    assert replayed(long, typed, headers=[]).result == Result("incomparable", "too-large")
+    broken_off = Answer(200, long.fields, long.body, truncated=True, seconds=0.1)
+    assert replayed(broken_off, broken_off).result == Result("incomparable", "too-large")
 
 
 def test_a_build_that_fails_differs_whatever_was_recorded() -> None:

@@ -89,6 +89,7 @@ def test_json_in_a_field_or_a_parameter_is_redacted_by_its_names() -> None:
     assert "xyz" not in header("X-Debug", '{"sid": {"a": "xyz"}}', MORE)
     shown = url("/a?x=%7B%22sid%22%3A%22xyz%22%2C%22b%22%3A%22c%26d%22%7D&y=1", MORE)
     assert re.fullmatch(r"/a\?x=«[^»]+»&y=1", shown)
+    assert shown == url('/a?x={"sid":"xyz","b":"c%26d"}&y=1', MORE)
     assert url("/a?x=%7B%22b%22%3A1%7D", MORE) == "/a?x=%7B%22b%22%3A1%7D"
 
 
