@@ -212,18 +212,26 @@ class DiffWriter:
         except sqlite3.Error as error:
             self._put_back(batch, _reason(error))
             self._fail(error)
+        except Exception:  # a fault of ours: it would come again with each try, and take what comes later along
+            with self._lock:
+                self._drop("store-error", sum(batch.verdicts.values()))
+                self._lose_samples(batch, "store-error")
+            raise
 
     def _put_back(self, batch: Batch, reason: str) -> None:
         """Counts wait for better times; samples are lost."""
         with self._lock:
             if lost := self._batch.put_back(batch):
                 self._drop("queue-full", lost)
-            for sample in batch.samples:
-                reservoir = self._reservoirs.get(sample.fingerprint)
-                if reservoir is not None and sample.id in reservoir.ids:
-                    reservoir.ids.remove(sample.id)
-            if batch.samples:
-                self._drop(reason, len(batch.samples))
+            self._lose_samples(batch, reason)
+
+    def _lose_samples(self, batch: Batch, reason: str) -> None:
+        for sample in batch.samples:
+            reservoir = self._reservoirs.get(sample.fingerprint)
+            if reservoir is not None and sample.id in reservoir.ids:
+                reservoir.ids.remove(sample.id)
+        if batch.samples:
+            self._drop(reason, len(batch.samples))
 
     def _fail(self, error: sqlite3.Error) -> None:
         if not self._failed:

@@ -169,6 +169,22 @@ def test_a_locked_store_keeps_counts_and_drops_samples(writer: DiffWriter, path:
         assert {row["fingerprint"]: row["count"] for row in DiffLog(connection).fingerprints()} == {"f1": 1, "f2": 3}
 
 
+def test_a_batch_that_cannot_be_written_for_a_fault_of_ours_is_counted_and_the_next_one_is_written(
+    path: Path, reopened: DiffLog
+) -> None:
+    writer = DiffWriter(path, FEW, random.Random(1).randrange, lambda event, text: None)
+    writer._try_open()
+    offer(writer, 0)
+    writer.seen(seen("f1")._replace(legacy="\ud800"), WAY)  # no text that SQLite takes
+    with pytest.raises(UnicodeEncodeError):
+        writer.step()
+    assert writer.losses() == {"store-error": 2}  # the pair and its sample
+    assert writer._reservoirs["f1"].ids == []
+    offer(writer, 1)
+    writer.step()
+    assert [(row["count"], len(row["samples"])) for row in reopened.fingerprints()] == [(1, 1)]
+
+
 def test_f49_a_full_disk_drops_and_counts_and_goes_on_when_there_is_room(
     writer: DiffWriter, path: Path, told: list[str]
 ) -> None:
