@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from time import monotonic
+from time import thread_time
 from typing import Any, NamedTuple
 
 import click
@@ -114,7 +114,7 @@ class _Trial:
         self._redactor = make_redactor(redaction, secrets.token_bytes(32))
 
     def judge(self, rules: Compare) -> Result:
-        return compare_pair(self._pair, compile_rules(rules), Budget(), monotonic, self._redactor)
+        return compare_pair(self._pair, compile_rules(rules), Budget(), thread_time, self._redactor)
 
     def effects(self, rules: Compare, result: Result) -> list[_Effect]:
         """What each rule does to this pair, found by leaving it out."""

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -217,7 +217,7 @@ class Replay:
         asked = Asked(method, _seconds(recorded["at"]), time.time(), recorded.get("redaction_key", ""))
         try:
             result, loosely = compare_replayed(
-                recorded["legacy"], fresh, asked, self._rules, self._budget, monotonic, self._redactor
+                recorded["legacy"], fresh, asked, self._rules, self._budget, thread_time, self._redactor
             )
         except Exception:  # noqa: BLE001 - a fault of ours is a verdict, and no answer may end the replay
             result, loosely = Result("incomparable", "internal-error"), 0

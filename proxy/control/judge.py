@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from secrets import token_bytes
-from time import monotonic
+from time import thread_time
 
 from proxy.compare.explain import BUSY, explain
 from proxy.compare.fingerprint import fingerprint
@@ -86,7 +86,7 @@ class Judge:
         try:
             if pair.purpose == "self":
                 rules = rules.within_legacy
-            result = compare_pair(pair, rules, self._budget, monotonic, self._redactor)
+            result = compare_pair(pair, rules, self._budget, thread_time, self._redactor)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a verdict, and no pair may end the process
             logs.log_line("error", "compare-fault", route=pair.route, error=type(error).__name__)
             result = Result("incomparable", "internal-error")
@@ -188,7 +188,7 @@ class Judge:
             return
         made = record(pair, result, self._budget, self._redactor)
         rules = self._rules.get(pair.route, self._default)
-        made["places"] = places(pair, rules, self._budget, monotonic, result, made, self._redactor)
+        made["places"] = places(pair, rules, self._budget, thread_time, result, made, self._redactor)
         made["deepdiff"] = explain(made["legacy"]["body"], made["candidate"]["body"]) if leisure else BUSY
         for item, key in zip(made["differences"], keys, strict=True):
             item["fingerprint"] = key

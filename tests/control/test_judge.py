@@ -1,7 +1,8 @@
 """Verdicts, and what is counted with them; faults inside the machinery are a verdict of their own, never the end."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from proxy.compare.fingerprint import fingerprint
-from proxy.compare.rules import compile_rules
+from proxy.compare.redact import Redactor
+from proxy.compare.result import Budget, Result
+from proxy.compare.rules import CompareRules, compile_rules
 from proxy.config.comparing import Compare
 from proxy.config.model import Retention
 from proxy.control.judge import Judge
@@ -50,6 +53,22 @@ def test_a_fault_in_comparing_is_incomparable(
     assert judge.judge(unequal(), leisure=True).reason == "internal-error"
     assert judge.routes["r"].incomparable == {"internal-error": 1}
     assert '"event":"compare-fault"' in capsys.readouterr().err
+
+
+def test_a_budget_is_of_work_and_not_of_waiting_for_a_busy_machine(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = []
+
+    def slowly(pair: Pair, rules: CompareRules, budget: Budget, now: Callable[[], float], redactor: Redactor) -> Result:
+        began = now()
+        time.sleep(2 * budget.seconds)
+        passed.append((now() - began) / budget.seconds)
+        return Result("matched")
+
+    monkeypatch.setattr("proxy.control.judge.compare_pair", slowly)
+    assert judge.judge(unequal(), leisure=True).verdict == "matched"
+    assert passed[0] < 1
 
 
 def test_a_fault_in_recording_keeps_the_verdict(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
