@@ -214,6 +214,13 @@ def test_a_cut_body_is_incomparable_unless_the_head_differs(compare: Compare, ma
     assert found(compare(make_answer({"a": 1}, status=201), cut)) == [("status", "status")]
 
 
+def test_a_body_beyond_the_bound_is_incomparable_on_either_side(compare: Compare) -> None:
+    small = Budget(decoded_bytes=10)
+    for one, two in ((b"[1]", b"[1, 2, 3, 4]"), (b"[1, 2, 3, 4]", b"[1]")):
+        assert compare(one, two, small) == Result("incomparable", "too-large")
+    assert compare(b"[1, 2, 3]", b"[1,2,3]", small) == Result("matched")
+
+
 def test_what_is_too_deep_for_the_interpreter_is_incomparable_unless_the_head_differs(
     compare: Compare, make_answer: MakeAnswer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,12 @@ def test_mode_subset_lets_the_candidate_say_more(legacy: Any, candidate: Any, ru
     assert found(legacy, candidate, mode="subset", **rules) == expected
 
 
+def test_an_object_of_many_members_on_one_side_is_a_map_on_both() -> None:
+    many, few = {f"k{letter}{n}": n for letter in "abcdef" for n in range(10)}, {"ka0": 1}
+    assert found(many, few) == {("value", "$.*"): 1, ("missing", "$.*"): 59}
+    assert found(few, many) == {("value", "$.*"): 1, ("extra", "$.*"): 59}
+
+
 @pytest.mark.parametrize("rules", [
     {}, {"unordered": {"$": None, "$..*": None}}, {"unordered": {"$": None, "$..*": None}, "tolerance": {"$..*": 0.1}},
     {"mode": "subset"}, {"mode": "subset", "unordered": {"$": None, "$..*": None}}, {"mode": "schema"},
