@@ -8,7 +8,7 @@ lines.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from proxy.compare.decode import decode_body
@@ -22,6 +22,7 @@ from proxy.compare.states import State
 from proxy.compare.walk import Walk, same_scalar
 from proxy.messages import Answer, Pair
 
+BUSY = "the comparator was behind"
 MAX_PLACES = 500
 """Stretches of lines of one side that are told; a record is read by people."""
 
@@ -54,6 +55,11 @@ def places(
             why = "the bodies could not be read once more"
         except _OtherTextError:
             why = "the recorded text is not written like the body"
+    return unplaced(why)
+
+
+def unplaced(why: str) -> dict[str, Any]:
+    """No places, for this reason."""
     return {"legacy": [], "candidate": [], "whole": False, "why": why}
 
 
@@ -166,6 +172,9 @@ class _Locating(Walk):
         self._key: str | None = None
         self._told: list[Any] = []
         self._items: dict[int, dict[Any, list[int]]] = {}
+        self._taken: set[tuple[int, int]] = set()
+        """Lists and places in them that are told already: equal scalars have one each."""
+        self._told_times = 0
 
     def _showing(self, value: Any, *, secret: Secret = False) -> str:  # noqa: ARG002 - nothing is shown here
         self._told.append(value)
@@ -180,6 +189,10 @@ class _Locating(Walk):
         """As a walk does, with the place."""
         super().report(kind, path, legacy, candidate)
         if self.trials:
+            return
+        self._told_times += 1
+        if self._told_times > MAX_PLACES:
+            self.places[kind, path].append(([], []))
             return
         values: list[Any] = []
         for show in (legacy, candidate):
@@ -222,8 +235,11 @@ class _Locating(Walk):
         frame: Any = self._frames[-1][side]
         if type(frame) is dict:
             return lines.below(frame, self._key)
-        at = same if same is not None else next(iter(self._at(frame, value)), None)
-        return lines.below(frame, at) if at is not None else []
+        at = same if same is not None else next(self._free(frame, value), None)
+        if at is None:
+            return []
+        self._taken.add((id(frame), at))
+        return lines.below(frame, at)
 
     def _same_item(self, mine: list[Any], yours: list[Any]) -> int | None:
         """The place of two scalars in two lists, if they stand at one place of both."""
@@ -233,18 +249,18 @@ class _Locating(Walk):
         x, y = mine[0], yours[0]
         if dict in (type(x), type(y)) or list in (type(x), type(y)):
             return None
-        others = set(self._at(two, y))
-        return next((at for at in self._at(one, x) if at in others), None)
+        wanted = _named(y)
+        return next((at for at in self._free(one, x) if at < len(two) and _named(two[at]) == wanted), None)
 
-    def _at(self, items: list[Any], value: Any) -> list[int]:
-        """Where in a list a scalar stands."""
+    def _free(self, items: list[Any], value: Any) -> Iterator[int]:
+        """Where in a list a scalar stands, but for the places that are told already."""
         known = self._items.get(id(items))
         if known is None:
             known = self._items[id(items)] = defaultdict(list)
             for at, item in enumerate(items):
                 if type(item) not in (dict, list):
                     known[_named(item)].append(at)
-        return known.get(_named(value), [])
+        return (at for at in known.get(_named(value), []) if (id(items), at) not in self._taken)
 
     def _node(self, a: Any, b: Any, state: State, path: str, *, secret: Secret) -> None:
         if self.trials:
@@ -287,7 +303,7 @@ class _Locating(Walk):
         self._allowed(word, (self._place(0, [a], same), self._place(1, [b], same)))
 
     def _allowed(self, word: str, where: Where) -> None:
-        if len(self.allowed) <= MAX_PLACES:
+        if len(self.allowed) < MAX_PLACES:
             self.allowed.append((word, where))
 
 

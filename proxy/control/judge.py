@@ -14,7 +14,8 @@ from time import thread_time
 from proxy.compare.explain import BUSY, explain
 from proxy.compare.fingerprint import fingerprint
 from proxy.compare.noise import look
-from proxy.compare.places import places
+from proxy.compare.places import BUSY as BEHIND
+from proxy.compare.places import places, unplaced
 from proxy.compare.record import record
 from proxy.compare.redact import make_redactor
 from proxy.compare.result import Budget, Result
@@ -188,7 +189,11 @@ class Judge:
             return
         made = record(pair, result, self._budget, self._redactor)
         rules = self._rules.get(pair.route, self._default)
-        made["places"] = places(pair, rules, self._budget, thread_time, result, made, self._redactor)
+        made["places"] = (
+            places(pair, rules, self._budget, thread_time, result, made, self._redactor)
+            if leisure
+            else unplaced(BEHIND)
+        )
         made["deepdiff"] = explain(made["legacy"]["body"], made["candidate"]["body"]) if leisure else BUSY
         for item, key in zip(made["differences"], keys, strict=True):
             item["fingerprint"] = key

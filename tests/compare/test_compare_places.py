@@ -103,6 +103,13 @@ def test_equal_scalars_of_a_list_are_told_apart_by_their_place(placing: Placing)
     assert found["legacy"] == found["candidate"] == [[2, 1, 0]]
 
 
+def test_equal_scalars_that_all_differ_have_a_place_each(placing: Placing) -> None:
+    found, _, _ = placing([0, 0, 5, 0], [1, 1, 5, 1])
+    assert found["legacy"] == found["candidate"] == [[1, 1, 0], [2, 1, 0], [4, 1, 0]]
+    loose, _, _ = placing([1.0, 1.0], [1.05, 1.05], tolerance={"$[*]": 0.1})
+    assert [span[:2] for span in loose["legacy"]] == [[1, 1], [2, 1]]
+
+
 def test_a_list_of_another_length_is_placed_where_it_begins(placing: Placing) -> None:
     _, legacy, candidate = placing({"l": ["a", "b"]}, {"l": ["a", "b", "c"]})
     assert legacy == [('"l": [', "size $.l")]
@@ -196,3 +203,8 @@ def test_every_difference_is_placed_where_its_value_stands(
             if difference.times == 1 and difference.kind in ("value", "type", "missing", "extra"):
                 assert value.endswith((getattr(difference, side), "{", "[", "{}", "[]"))
                 assert (lines == 1) == (not value.endswith(("{", "[")))
+    for number, difference in enumerate(result.differences):
+        if difference.kind in ("value", "type", "missing", "extra"):
+            for side, absent in (("legacy", "extra"), ("candidate", "missing")):
+                spans = {first for first, _, what in found[side] if what == number}
+                assert len(spans) == (0 if difference.kind == absent else difference.times)
