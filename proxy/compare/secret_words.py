@@ -61,7 +61,7 @@ _ATTRIBUTES = frozenset({"domain", "expires", "max-age", "path", "samesite"})
 
 def spoken(text: str, judge: Callable[[str], Secret]) -> Iterator[Span]:
     """Spans of what stands beside words. ``judge`` says of a name whether it is secret; what it reveals is shown."""
-    if " -" in text or "\n-" in text or text[:1] == "-":
+    if "-" in text:
         for match in _OPTION.finditer(text):
             span = match.span(match.lastindex or 0)
             if judge(match[1]) and text[slice(*span)].lower().rstrip(".,:") not in _PROSE:

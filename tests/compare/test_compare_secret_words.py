@@ -27,7 +27,7 @@ REVEALED = make_redactor(Redaction(reveal=["token", "theme", "pin"]), b"r" * 32)
         "invalid token §", "reset_token §", "X-Api-Key §", "api key §", "API key: §", "API Key = §", "access token: §",
         "secret key §", "private key: §", "session id §", "session id: §", "session: §", "auth: §", "pass: §",
         "sid: §", "otp: §", "jwt: §", "signature: §", "pass=§", "auth=§", "sid=§", "session=§", "sig=§", "pin='§'",
-        "(otp=§)", "a=1, pin=§", "Cookie: sid=§", "cookie: theme=dark; sid=§; b=§", "Set-Cookie: a=§; Path=/; HttpOnly",
+        "(otp=§)", "(--password §)", "[--token=§]", "a=1, pin=§", "Cookie: sid=§", "cookie: theme=dark; sid=§; b=§", "Set-Cookie: a=§; Path=/; HttpOnly",
         "GET / HTTP/1.1\r\nCookie: a=§\r\nAccept: */*", "{'Cookie': 'a=§'}",
         "xapp-1-§-§-§", "https://hooks.slack.com/services/T01ABC/B01ABC/§abcdef", "npm_§aaaaaaaaaa",
         "see https://shop.example/reset-password/§aaaaaaaa?x=1", "/sessions/§aaaaaaaa",

@@ -25,7 +25,7 @@ AFTER = ("", " ", ".", ", please", ")", '"', "'", "\n", "\nmore", " é", "]", "<
 def shaped(dice: Dice) -> tuple[str, str]:
     """A text that tells that it is secret, and the part of it that may not be seen."""
     token = "Zq" + "".join(dice.pick(LETTERS) for _ in range(18 + dice.below(12))) + "qZ"
-    way = dice.below(9)
+    way = dice.below(11)
     if way == 0:
         return f"Bearer {token}", token
     if way == 1:
@@ -48,6 +48,10 @@ def shaped(dice: Dice) -> tuple[str, str]:
         return f"{name}={token}", token
     if way == 7:
         return f'{{"{name}": "{token}"}}', token
+    if way == 8:
+        return f"--{name} {token}", token
+    if way == 9:
+        return f"Cookie: a=1; sid={token}", token
     return f"{name}: {token}", token
 
 
