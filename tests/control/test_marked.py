@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy.compare.places import places
+from proxy.compare.record import record as recorded
+from proxy.compare.result import Budget
+from proxy.compare.rules import compile_rules
+from proxy.compare.verdict import compare_pair
+from proxy.config.comparing import Compare
 from proxy.control.marked import EARLIER_RELEASE, NO_DIFFERENCE, UNPLACED, mark_rows, note_on
+from proxy.messages import Answer, Pair
+from proxy.store.side_by_side import side_by_side
 
 OWN, OTHER = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 
@@ -117,3 +129,48 @@ def test_a_difference_outside_the_bodies_says_where_it_is() -> None:
     made = record(changed(("1", "2")), kind="header", path="header:etag")
     whats(made)
     assert note_on(made, "") == "This difference is not in the bodies. It is in the header etag."
+
+
+# -- with what the comparison places ----------------------------------------------------------------------------------
+
+leaves = st.integers(0, 5) | st.sampled_from(["a", "b"]) | st.none()
+documents = st.recursive(
+    leaves, lambda d: st.lists(d, max_size=5) | st.dictionaries(st.sampled_from("abcde"), d, max_size=5), max_leaves=20
+)
+
+
+def answer(document: Any) -> Answer:
+    return Answer(200, [(b"Content-Type", b"application/json")], orjson.dumps(document), False, 0.01)
+
+
+def leaves_of(document: Any, keys: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(document, dict | list):
+        pairs = document.items() if isinstance(document, dict) else enumerate(document)
+        return [leaf for key, value in pairs for leaf in leaves_of(value, (*keys, key))]
+    return [keys]
+
+
+@settings(deadline=None, max_examples=200)
+@given(documents, st.data(), st.booleans())
+def test_one_mutation_is_the_one_row_that_stands_out(document: Any, data: st.DataObject, unordered: bool) -> None:
+    document = {"root": document, "last": 0}
+    keys = data.draw(st.sampled_from(leaves_of(document)))
+    other = copy.deepcopy(document)
+    node = other
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = "changed"
+    rules = compile_rules(Compare(unordered={"$..*": None} if unordered else {}))
+    pair = Pair(0, "r", "1", 0.0, "GET", b"/", [], b"", "legacy", "", [], answer(document), answer(other))
+    result = compare_pair(pair, rules, Budget(), lambda: 0.0)
+    made = recorded(pair, result, Budget())
+    made["places"] = places(pair, rules, Budget(), lambda: 0.0, result, made)
+    for number, difference in enumerate(made["differences"]):
+        difference["fingerprint"] = f"d{number}"
+    texts = (made["legacy"]["body"]["text"], made["candidate"]["body"]["text"])
+    made |= {"fingerprint": "d0", "kind": "value", "path": "$", "side_by_side": side_by_side(*texts)}
+    assert mark_rows(made, lambda _: "") == ""
+    said = [(row[1], row[2], row[3]) for row in made["side_by_side"] if row[0] != " "]
+    assert [what for _, line, what in said if '"changed"' in line and what.startswith("d")]
+    # The text may be aligned in more than one way: a row may hold a line that only stands elsewhere, and says so.
+    assert {what for _, _, what in said if not what.startswith("d")} <= {NO_DIFFERENCE, "unordered"}
