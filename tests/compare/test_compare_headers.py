@@ -145,6 +145,14 @@ def test_what_makes_no_difference_to_a_cookie(heads: Heads, one: str, two: str) 
     assert heads(legacy, candidate) == heads(candidate, legacy) == Result("matched")
 
 
+def test_a_cookie_without_a_sign_is_a_value_without_a_name(heads: Heads) -> None:
+    legacy, candidate = [(b"Set-Cookie", b"dark")], [(b"Set-Cookie", b"=dark")]
+    assert heads(legacy, candidate) == Result("matched")
+    result = heads(legacy, [(b"Set-Cookie", b"light")])
+    assert found(result) == [("cookie", "cookie:*")]
+    assert result.differences[0].times == 1
+
+
 def test_a_cookie_is_deleted_where_it_was_set(heads: Heads) -> None:
     legacy, candidate = ([(b"Set-Cookie", b"a=; Max-Age=0; Path=" + path)] for path in (b"/shop", b"/"))
     assert found(heads(legacy, candidate)) == [("cookie", "cookie:a;path")]

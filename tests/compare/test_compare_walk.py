@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from walks import ONE, found, walk
 
+from proxy.compare.redact import make_redactor
 from proxy.compare.result import Budget, Incomparable
 from proxy.compare.rules import compile_rules
-from proxy.config.comparing import Compare
+from proxy.config.comparing import Compare, Redaction
 
 
 def things(*numbers: int, **more: Any) -> list[dict[str, Any]]:
@@ -74,6 +75,19 @@ def test_positions_that_rules_name_keep_their_meaning() -> None:
     rules = {"ignore": ["$[0]", "$[3]"]}
     assert found([1, 2, 3], [9, 1, 2, 3], **rules) == {("size", "$"): 1, ("value", "$[*]"): 2}
     assert found([1, 2, 3], [2, 2, 3], **rules) == {}
+    assert found([1, 2], [1, 2, 3], ignore=["$[0]"]) == {("size", "$"): 1, ("extra", "$[*]"): 1}
+    assert found([1, 2, 3], [1, 2], ignore=["$[0]"]) == {("size", "$"): 1, ("missing", "$[*]"): 1}
+
+
+def test_items_that_moved_are_compared_where_rules_let_them_differ() -> None:
+    legacy, candidate = [{"k": "a", "p": 1.0}, {"k": "b", "p": 5.0}], [{"k": "b", "p": 9.0}, {"k": "a", "p": 1.0}]
+    assert found(legacy, candidate, tolerance={"$[*].p": 0.1}) == {("order", "$"): 1, ("value", "$[*].p"): 1}
+
+
+def test_a_member_that_is_ignored_identifies_no_item() -> None:
+    legacy = [{"id": n, "v": n} for n in (1, 2, 3)]
+    expected = {("size", "$"): 1, ("missing", "$[*]"): 1, ("value", "$[*].v"): 1}
+    assert found(legacy, [{"id": 2, "v": 1}, {"id": 1, "v": 5}], ignore=["$[*].id"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -242,3 +256,7 @@ def test_what_identifies_items_is_masked_where_it_is_secret() -> None:
     made = walk({"password": inside}, {"password": inside[::-1]})
     assert {kind for kind, _ in made.found} == {"order"}
     assert "hunter" not in str(made.found)
+    codes = [{"code": "hunter-one"}, {"code": "hunter-two"}]
+    named = walk({"kits": codes}, {"kits": codes[::-1]}, redactor=make_redactor(Redaction(names=["code"]), b"k" * 32))
+    assert {kind for kind, _ in named.found} == {"order"}
+    assert "hunter" not in str(named.found)
