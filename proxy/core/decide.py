@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from typing import Final
 
 from proxy.config.model import SAFE_METHODS
 from proxy.core.fields import Kind
@@ -19,6 +20,8 @@ from proxy.core.template import ambiguous
 from proxy.errors import ExchangeError, FailureKind
 
 __all__ = ["Decision", "decide"]
+
+_OVERRIDE: Final = Kind.OVERRIDE
 
 
 def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) -> Decision:
@@ -34,15 +37,18 @@ def decide(snapshot: Snapshot, request: Request, chance: Callable[[], float]) ->
             raise ExchangeError(FailureKind.AMBIGUOUS_PATH)
         return snapshot.ambiguous
     plan = snapshot.plans[index]
-    replayable = request.safe or _replayable(plan, request)
+    replayable, copied = request.method in SAFE_METHODS, plan.shadows
+    if request.kinds & _OVERRIDE and replayable:  # a write in disguise, perhaps, of which nobody allowed a copy
+        replayable = copied = False
+    replayable = replayable or _replayable(plan, request)
     if plan.fixed is not None:
-        if not plan.shadows:
+        if not copied:
             return plan.fixed["", replayable]
         # At a fixed stage only what the candidate answers has a shadow at legacy.
         return plan.fixed[_purpose(plan, request, chance, bool(plan.reverse_methods)), replayable]
     arm, reason, user, cohort = choose(snapshot, plan, request)
     served_by_candidate = arm == "candidate"
-    purpose = _purpose(plan, request, chance, served_by_candidate)
+    purpose = _purpose(plan, request, chance, served_by_candidate) if copied else ""
     return Decision(
         snapshot.generation,
         plan,
@@ -97,8 +103,6 @@ def _replayable(plan: RoutePlan, request: Request) -> bool:
 
 def _purpose(plan: RoutePlan, request: Request, chance: Callable[[], float], by_candidate: bool) -> Purpose:
     method, sample = request.method, plan.sample
-    if request.kinds & Kind.OVERRIDE and method in SAFE_METHODS:
-        return ""  # a write in disguise, perhaps, of which nobody allowed a copy
     if method in (plan.reverse_methods if by_candidate else plan.shadow_methods):
         if sample < 1 and chance() >= sample:
             return ""
