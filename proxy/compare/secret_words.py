@@ -61,6 +61,8 @@ _ATTRIBUTES = frozenset({"domain", "expires", "max-age", "path", "samesite"})
 
 def spoken(text: str, judge: Callable[[str], Secret]) -> Iterator[Span]:
     """Spans of what stands beside words. ``judge`` says of a name whether it is secret; what it reveals is shown."""
+    if _APART.search(text) is None:
+        return
     if "-" in text:
         for match in _OPTION.finditer(text):
             span = match.span(match.lastindex or 0)
@@ -68,8 +70,6 @@ def spoken(text: str, judge: Callable[[str], Secret]) -> Iterator[Span]:
                 yield span
         for match in _USER.finditer(text):
             yield match.span(1)
-    if _APART.search(text) is None:
-        return
     seen = 0
     for word in _LOWER_WORDS.finditer(text.lower()) if text.isascii() else _WORDS.finditer(text):
         group, end = word.lastindex or 0, word.end()
