@@ -66,12 +66,12 @@ class State:
     """What the rules make of one node.
 
     ``unordered`` says whether the list here is; ``key`` names the field that identifies its items (None: compare as a
-    multiset). ``plain``: no rule holds here or anywhere below; ``exact``: and so all that is unequal is a difference;
-    ``sharp``: no tolerance or matcher does, so that of three values two that equal the third equal each other.
+    multiset). ``plain``: no rule holds here or anywhere below; ``sharp``: no tolerance or matcher does, so that of
+    three values two that equal the third equal each other.
     """
 
     __slots__ = (
-        "_any", "_at", "_machine", "_named", "_where", "exact", "ignore", "key", "mapping", "matcher", "mode", "plain",
+        "_any", "_at", "_machine", "_named", "_where", "ignore", "key", "mapping", "matcher", "mode", "plain",
         "sharp", "tolerance", "unordered",
     )  # fmt: skip
 
@@ -86,7 +86,6 @@ class State:
         self.matcher: Matcher | None = None
         self.mapping: Mapping[str, Scalar] | None = None
         self.plain = not where
-        self.exact = self.plain and machine.mode == "exact"
         # Only what a rule names can lead anywhere else than all the rest, so these are the whole memory.
         self._named: dict[str, State | None] = {}
         self._at: dict[int, State | None] = {}

@@ -83,6 +83,13 @@ def test_headers_that_are_asked_for_are_compared(heads: Heads) -> None:
     ]
 
 
+def test_a_field_that_comes_more_often_differs_under_a_matcher_too(heads: Heads) -> None:
+    once, twice = [(b"ETag", b"1")], [(b"ETag", b"2"), (b"ETag", b"3")]
+    rules: dict[str, Any] = {"headers": ["etag"], "match": {"header:etag": "number"}}
+    assert found(heads(once, twice, **rules)) == found(heads(twice, once, **rules)) == [("header", "header:etag")]
+    assert heads(twice, twice[::-1], **rules) == Result("matched")
+
+
 def test_a_redirect_may_name_another_host_if_a_rule_says_so(heads: Heads) -> None:
     legacy, candidate = [(b"Location", b"http://old/a?b=1")], [(b"Location", b"http://new/a?b=1")]
     assert found(heads(legacy, candidate)) == [("redirect", "header:location")]
@@ -153,6 +160,12 @@ def test_a_cookie_without_a_sign_is_a_value_without_a_name(heads: Heads) -> None
     assert result.differences[0].times == 1
 
 
+def test_a_cookie_that_is_ignored_is_ignored_with_its_attributes(heads: Heads) -> None:
+    legacy, candidate = [(b"Set-Cookie", b"a=1; Path=/x")], [(b"Set-Cookie", b"a=1; Path=/y")]
+    assert heads(legacy, candidate, ignore=["cookie:a"]).verdict == "ignored"
+    assert found(heads(legacy, candidate, ignore=["cookie:a;domain"])) == [("cookie", "cookie:a;path")]
+
+
 def test_a_cookie_is_deleted_where_it_was_set(heads: Heads) -> None:
     legacy, candidate = ([(b"Set-Cookie", b"a=; Max-Age=0; Path=" + path)] for path in (b"/shop", b"/"))
     assert found(heads(legacy, candidate)) == [("cookie", "cookie:a;path")]
@@ -190,6 +203,8 @@ def test_cookies_of_one_name_are_told_apart_by_their_place(heads: Heads) -> None
     assert heads(legacy, legacy[::-1]) == Result("matched")
     assert found(heads(legacy, [legacy[0], (b"Set-Cookie", b"a=3; Path=/y")])) == [("cookie", "cookie:a")]
     assert found(heads(legacy, legacy[:1])) == [("cookie", "cookie:a")]
+    hosts = [(b"Set-Cookie", b"a=1; Domain=x.example"), (b"Set-Cookie", b"a=2; Domain=y.example")]
+    assert heads(hosts, hosts[::-1]) == Result("matched")
 
 
 def test_names_of_cookies_that_are_data_have_one_path(heads: Heads) -> None:

@@ -211,6 +211,15 @@ def test_trials_within_trials_end_within_the_budget() -> None:
         walk(nested(6, 1.0), nested(6, 1.002), rules, Budget())
 
 
+def test_what_lies_below_the_deepest_trial_is_compared_all_the_same() -> None:
+    def nested(depth: int, leaf: float) -> Any:
+        return leaf if depth == 0 else [nested(depth - 1, leaf), nested(depth - 1, 1.0)]
+
+    rules = {"unordered": {"$": None, "$..*": None}, "tolerance": {"$..*": 0.1}}
+    assert found(nested(9, 1.0), nested(9, 5.0), **rules) == {("value", "$" + "[*]" * 9): 1}
+    assert found(nested(9, 1.0), nested(9, 1.05), **rules) == {}
+
+
 def test_a_long_hostile_value_costs_steps() -> None:
     rules = compile_rules(Compare(match={"$[*]": {"regex": "[a-z]*[a-m]?x"}}))
     texts = ["a" * 1023 + "y"] * 300
