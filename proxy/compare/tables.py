@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from proxy.compare.result import Budget, Incomparable
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
 _QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
 _FIRST = re.compile(r"[\r\n]")
 _LABEL = re.compile(r"[^\W\d].{0,79}", re.DOTALL)
@@ -32,7 +31,7 @@ Table = list[list[str]]
 def header(table: Table) -> list[str] | None:
     """The names of the columns; None if the first row does not look like any. Of two columns of one name the second is
     ``name #2``."""
-    if not table or not all(_LABEL.fullmatch(name) for name in table[0]):
+    if not table or not table[0] or not all(_LABEL.fullmatch(name) for name in table[0]):
         return None
     names: dict[str, None] = {}
     for name in table[0]:
@@ -60,10 +59,11 @@ def parse_table(text: str, separator: str, budget: Budget, *, quoted: bool = Tru
     """
     if text.count(separator) + _ends(text) > budget.nodes:
         raise Incomparable("too-many-nodes")
+    lines = (match[0] for match in _LINE.finditer(text))
     try:
         if quoted:
-            return list(csv.reader(_lines(text), delimiter=separator, strict=True))
-        return list(csv.reader(_lines(text), delimiter=separator, quoting=csv.QUOTE_NONE))
+            return list(csv.reader(lines, delimiter=separator, strict=True))
+        return list(csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE))
     except csv.Error as error:
         raise NotATableError(str(error)) from None
 
@@ -71,10 +71,6 @@ def parse_table(text: str, separator: str, budget: Budget, *, quoted: bool = Tru
 def _ends(text: str) -> int:
     """How many ends of lines there are."""
     return text.count("\n") + text.count("\r") - text.count("\r\n")
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (match[0] for match in _LINE.finditer(text))
 
 
 def table_documents(legacy: Table, candidate: Table) -> tuple[list[Any], list[Any]]:

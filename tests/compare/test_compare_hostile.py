@@ -46,7 +46,7 @@ TRAPS: dict[str, list[tuple[str, bytes]]] = {
     ],
     "application/x-ndjson": [
         ("empty lines", b"\n" * DEEP), ("many lines", b"1\n" * MANY), ("depth", b"[" * DEEP + b"\n" + b"[" * DEEP),
-        ("returns", b"\r" * DEEP),
+        ("returns", b"\r" * DEEP), ("risky lines", b"1e400\n" * MANY),
     ],
     "text/html": [
         ("open tags", b"<a>" * MANY), ("end tags", b"</a>" * MANY),

@@ -68,6 +68,7 @@ CSV = "text/csv"
         ("a,a\n1,2\n", "a,a #2\n1,2\n", [("value", "$[*][*]")]),
         ("a\n1\n", "a\n1,2\n", [("extra", "$[*].#more")]),
         ("a\n 1\n", "a\n1\n", [("value", "$[*].a")]),
+        ("\na,b\n", "\na,c\n", [("value", "$[*][*]")]),
         ('a\n"1\n', "a\n1\n", [("type", "$")]),
         ('a\n"1\n', 'a\n"2\n', [("text", "body")]),
         ("id,password\n1,hunter2a\n", "id,password\n1,hunter2bc\n", [("value", "$[*].password")]),
