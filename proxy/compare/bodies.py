@@ -53,6 +53,7 @@ the redactor's key all have a digest."""
 _NAME = re.compile(r"""(?i)[;\s]name(?:\*=[\w-]*'[\w-]*')?\s*=?\s*(?:"((?:[^"\\]|\\.)*)|([^";\s]*))""")
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"})
 _TABLES = frozenset({"text/csv", "application/csv", "text/tab-separated-values"})
+_QUOTED = re.compile(r'"(?:[^"]|"")*+"')
 _UNTIL_BLANK = re.compile(rb"\r?\n\r?\n")
 
 
@@ -228,6 +229,8 @@ def table(text: str, redactor: Redactor) -> str:
             out.append(cell)
         else:
             secret = secrets[column] if column < len(secrets) else False
+            if any(secrets) and _spills(cell, sign):
+                secret = True
             out.append(redactor.mask(_bare(cell)) if secret and cell.strip() else cell)
         out.append(end)
         column += 1
@@ -236,6 +239,14 @@ def table(text: str, redactor: Redactor) -> str:
         elif not end:
             break
     return "".join(out)
+
+
+def _spills(cell: str, sign: str) -> bool:
+    """Whether a quoted cell may be several: its quote is none, as in tab-separated values, or does not
+    end where the cell does."""
+    if not cell.startswith('"') or (sign not in cell and "\n" not in cell):
+        return False
+    return sign == "\t" or _QUOTED.fullmatch(cell) is None
 
 
 def _cells(sign: str) -> re.Pattern[str]:

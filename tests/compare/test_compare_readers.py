@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from proxy.compare.result import Result
+from proxy.compare.bodies import body as record_body
+from proxy.compare.redact import PLAIN
+from proxy.compare.result import Budget, Result
 from proxy.messages import Answer, Fields
 
 Compare = Callable[..., Result]
@@ -169,3 +171,17 @@ def test_columns_in_another_order_are_ignored_where_all_is(compare: Compare, mak
     one, two = (make_answer(body, [(b"Content-Type", CSV.encode())]) for body in (b"a,b\n1,2\n", b"b,a\n2,1\n"))
     assert compare(one, two).verdict == "mismatched"
     assert compare(one, two, ignore=["$"]).verdict in ("matched", "ignored")
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        (TSV, 'id\tpassword\n"a\thunter2\n"b\thunter2\n'), (TSV, 'id\tpassword\n"a\thunter2\n'),
+        (CSV, 'id,password\n"a,hunter2\n'), (CSV, 'id,password\n"a,hunter2\n"b,hunter2\n'),
+        (CSV, 'id,password\n1,"hunter\nhunter2'),
+    ],
+)  # fmt: skip
+def test_a_quote_that_is_none_hides_no_column_from_redaction(media: str, body: str) -> None:
+    stored = record_body(body.encode(), [(b"Content-Type", media.encode())], Budget(), PLAIN)
+    assert "hunter2" not in stored["text"]
+    assert "password" in stored["text"]
