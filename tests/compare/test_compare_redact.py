@@ -193,6 +193,11 @@ def test_a_plus_or_a_percent_in_a_path_hides_no_secret(path: str) -> None:
     assert "abcdefgh12345678" not in shown
 
 
+def test_what_was_made_below_a_secret_name_in_a_path_is_masked() -> None:
+    assert PLAIN.path("/sessions/a8f3k2m9x0q7w5e1/items") == "/sessions/«masked text, 16»/items"
+    assert PLAIN.path("/orders/a8f3k2m9x0q7w5e1/items") == "/orders/a8f3k2m9x0q7w5e1/items"
+
+
 def test_numbers_that_are_cards_are_masked(make_pair: MakePair, make_answer: MakeAnswer) -> None:
     one, two = make_answer({"n": int(CARD), "t": 1_700_000_000_000}), make_answer({"n": CARD, "t": 1_700_000_000_000})
     text = stored(make_pair(one, two))

@@ -163,6 +163,8 @@ def test_the_ways_for_many_items_find_the_same(monkeypatch: pytest.MonkeyPatch) 
         two = [round(x + dice.choice([-0.01, 0, 0.01, 0.02]), 3) for x in one]
         dice.shuffle(two)
         assert bool(walk(one, two, compiled).found) is not means_the_same(one, two, compiled.start)
+    far = walk([0.5, 0.9, 0.1], [0.9, 0.7, 0.3], compiled).found  # the lowest of all have no equal
+    assert {place: values[2] for place, values in far.items()} == {("value", "$[*]"): 2}
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
