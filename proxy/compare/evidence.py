@@ -62,6 +62,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     fallbacks: dict[str, int] = {}
     dropped: dict[str, int] = {}
     """Shadows that were not sent or not kept, by reason."""
+    unjudged: int = 0
+    """Pairs that the comparator was given and has no verdict for: they wait, or it ended before their turn."""
     records_lost: int = 0
     """Records of differences, on all routes, that the store did not keep."""
 
@@ -135,10 +137,16 @@ def _unseen(evidence: Evidence) -> list[Bias]:
 def _lost(evidence: Evidence) -> list[Bias]:
     found = []
     dropped = sum(evidence.dropped.values())
-    sampled = dropped + evidence.incomparable + evidence.compared
+    sampled = dropped + evidence.unjudged + evidence.incomparable + evidence.compared
     if dropped:
         what = f"{number(dropped, 'shadow')} were dropped ({counts(evidence.dropped)})"
         found.append(Bias("dropped", f"{what}: they are missing, and not by chance.", dropped / sampled))
+    if evidence.unjudged:
+        what = f"{number(evidence.unjudged, 'pair')} without a verdict"
+        found.append(
+            Bias("not-judged", f"{what}: they wait for the comparator, or it ended before their turn.",
+                 evidence.unjudged / sampled)
+        )  # fmt: skip
     if evidence.incomparable:
         what = f"{number(evidence.incomparable, 'pair')} could not be compared ({counts(evidence.incomparable_by)})"
         found.append(Bias("incomparable", f"{what}.", evidence.incomparable / sampled))

@@ -215,12 +215,12 @@ def _mismatches(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
 
 def _judged(evidence: Evidence) -> Criterion:
     """Pairs that were lost are not lost by chance: what is slow, large or odd goes first."""
-    name, lost = "judged", sum(evidence.dropped.values()) + evidence.incomparable
+    name, lost = "judged", sum(evidence.dropped.values()) + evidence.unjudged + evidence.incomparable
     sampled = lost + evidence.compared
     if not sampled:
         return Criterion(name, "unknown", "No pair was sampled.", None, MAX_UNJUDGED)
     share = lost / sampled
-    seen = f"{lost:,} of {number(sampled, 'sampled pair')} ({percent(share)}) were dropped or could not be compared"
+    seen = f"{lost:,} of {number(sampled, 'sampled pair')} ({percent(share)}) were dropped, incomparable or not judged"
     if share > MAX_UNJUDGED:
         return Criterion(name, "unknown", f"{seen}: what is left says too little.", share, MAX_UNJUDGED)
     seen = seen if lost else "No sampled pair was lost"

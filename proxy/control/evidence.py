@@ -218,6 +218,7 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         unpaired=arms["candidate"] if route.stage == "canary" and not route.shadow.reverse else 0,
         fallbacks=dict(traffic.fallbacks),
         dropped=dict(traffic.shadow_dropped),
+        unjudged=report_figures.unjudged_of(known.tally),
         records_lost=lost,
         pairs=report_figures.pairs_of(traffic),
         paired=traffic.paired,

@@ -74,6 +74,14 @@ def pairs_of(traffic: RouteCounters) -> int:
     return max(told, sum(paired.deltas), paired.legacy_errors, paired.candidate_errors)
 
 
+def unjudged_of(tally: Tally) -> int:
+    """Pairs that workers gave to the comparator and that have no verdict. Those found equal by a worker were given to
+    nobody."""
+    seen = tally.traffic.shadow
+    told = sum(seen.get(outcome, 0) for outcome in ("compared", "sent-to-comparator", "read-back"))
+    return max(0, told - sum(tally.verdicts().values()))
+
+
 def stamp(at: float) -> str:
     """Seconds since the epoch -> ``2026-01-02 03:04 UTC``."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -18,7 +18,7 @@ from proxy.control.evidence import Verdicts, make_report
 from proxy.control.inbox import Inbox
 from proxy.control.ledger import Ledger
 from proxy.control.operations import RefusedError
-from proxy.messages import Histogram, Paired, RouteCounters
+from proxy.messages import CompareCounters, Histogram, Paired, RouteCounters
 from proxy.store.batch import Batch, Seen
 from proxy.store.evidence import EQUAL, INCOMPARABLE, MORE
 from proxy.store.tally import Tally
@@ -76,7 +76,7 @@ class Known:
         deltas = Paired()
         deltas.deltas[13] = number
         counted = RouteCounters(
-            requests={"GET 200 legacy": number}, shadow={"compared": number}, paired=deltas,
+            requests={"GET 200 legacy": number}, shadow={"compared": number}, matched=number, paired=deltas,
             upstream_durations={"monolith": times}, shadow_durations={"orders": times},
         )  # fmt: skip
         await self.ledger.call(lambda: self.ledger.counters.add(time.time() - age, {"orders": Tally(counted)}))
@@ -158,6 +158,19 @@ async def test_a_fix_begins_evidence_anew(known: Known) -> None:
 async def test_what_is_not_in_the_store_yet_counts_among_the_figures(known: Known) -> None:
     known.live = {"orders": Tally(RouteCounters(requests={"GET 200 legacy": 3}))}
     assert (await known.verdicts.of("orders")).reasons == ["None of 3 requests was compared so far."]
+
+
+async def test_pairs_that_a_comparator_took_along_when_it_ended_are_named(known: Known) -> None:
+    await known.pairs(60, equal=100)
+    given = RouteCounters(
+        requests={"GET 200 legacy": 170}, matched=95, shadow={"compared": 90, "sent-to-comparator": 50, "read-back": 30}
+    )
+    known.live = {"orders": Tally(given, CompareCounters(verdicts={"matched": 3, "incomparable": 2}))}
+    found = await known.verdicts.of("orders")
+    (lost,) = [each for each in found.bias if each.name == "not-judged"]
+    assert lost.sentence.startswith("70 pairs without a verdict")
+    (judged,) = [each for each in found.criteria if each.name == "judged"]
+    assert judged.state == "unknown"
 
 
 async def test_requests_that_fell_back_were_the_candidates(known: Known) -> None:
