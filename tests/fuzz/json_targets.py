@@ -124,7 +124,7 @@ def ruled(court: Court, dice: Dice) -> None:
         document = rulebook.allowed(
             book._replace(rules=[r for r in book.rules if r.what == "ignore"]), book.document, dice
         )
-        broken = documents.put(document, place, rulebook.forbidden(rule, documents.at(book.document, place), dice))
+        broken = documents.put(document, place, rulebook.forbidden(book, rule, place, dice))
         if documents.write(broken) != documents.write(book.document):  # equal answers match under any rules
             what = f"rules: {rule.what} is broken"
             _must_be_named(court, legacy, answered(broken), compare, place, what)

@@ -175,6 +175,11 @@ def allowed(book: Book, document: Any, dice: Dice) -> Any:
     return document
 
 
+def _in_any_order(book: Book, place: Place) -> bool:
+    lists = {found for rule in book.rules if rule.what == "unordered" for found in _named(rule, book.document)}
+    return any(place[:end] in lists for end in range(len(place)))
+
+
 def _ignored(book: Book, place: Place) -> bool:
     return any(rule.what == "ignore" and above(rule.selector, place) for rule in book.rules)
 
@@ -200,13 +205,15 @@ def _json(value: Any) -> Any:
     return Num(str(value)) if type(value) is int else value
 
 
-def forbidden(rule: Rule, here: Any, dice: Dice) -> Any:
-    """A value that this rule does not allow where legacy says ``here``."""
+def forbidden(book: Book, rule: Rule, place: Place, dice: Dice) -> Any:
+    """A value that this rule does not allow at the place."""
+    here = documents.at(book.document, place)
     if rule.what == "tolerance" and type(here) is Num:
         with localcontext(prec=80):
             step = _most(rule, here) * Decimal("1.5") + Decimal("0.001")
             near = Num(str(Decimal(here.text) + step)), Num(str(Decimal(here.text) - step))
-        return dice.pick((*near, here.text, None))
+        # Beside others that may stand in any order, one of them may be near enough to it, and another to what was here.
+        return dice.pick((here.text, None) if _in_any_order(book, place) else (*near, here.text, None))
     if rule.what == "map":
         return "neither" if here not in MAPPED else dice.pick(("neither", here, Num("5")))
     wrong = {
