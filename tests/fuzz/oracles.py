@@ -206,8 +206,8 @@ def silenced(court: Court, legacy: Answer, candidate: Answer, result: Result, co
 
 
 def names_place(result: Result, touched: Sequence[Place]) -> bool:
-    """Whether one of the differences covers one of the places that were touched."""
-    return any(covers(found.path, place) for found in result.differences for place in touched)
+    """Whether one of the differences covers one of the places that were touched, or may do so, being cut off."""
+    return result.more > 0 or any(covers(found.path, place) for found in result.differences for place in touched)
 
 
 def names_only(result: Result, touched: Sequence[Place]) -> bool:
