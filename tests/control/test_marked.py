@@ -102,6 +102,26 @@ def test_of_a_list_in_any_order_nothing_is_said_where_a_difference_has_no_place(
     assert whats(record(changed(*rows), places={**places, "whole": True})) == ["unordered", "unordered"]
 
 
+@pytest.mark.parametrize(
+    ("mine", "yours", "unordered"),
+    [
+        ([1, 2, 1], [1, 2], False),
+        (["x", "y", "x", "z"], ["x", "y", "z"], False),
+        (["a", "b", "a"], ["a", "b"], True),
+        ([{"n": 1, "v": 2}, {"n": 3, "v": 4}, {"n": 1, "v": 2}], [{"n": 1, "v": 2}, {"n": 3, "v": 4}], True),
+    ],
+)
+def test_of_items_that_are_written_alike_the_one_without_a_partner_stands_out(
+    mine: Any, yours: Any, unordered: bool
+) -> None:
+    for one, two, alone in ((mine, yours, "-"), (yours, mine, "+")):
+        made = compared(one, two, {"$": None} if unordered else {})
+        assert mark_rows(made, lambda _: "") == ""
+        rows = [row for row in made["side_by_side"] if row[0] == alone and row[1 + (alone == "+")].strip(" ,{}[]")]
+        assert rows
+        assert {row[3][:1] for row in rows} == {"d"}
+
+
 def test_a_record_without_places_says_so() -> None:
     made = record(changed(("1", "2")))
     del made["places"]
@@ -143,6 +163,19 @@ def answer(document: Any) -> Answer:
     return Answer(200, [(b"Content-Type", b"application/json")], orjson.dumps(document), False, 0.01)
 
 
+def compared(legacy: Any, candidate: Any, unordered: dict[str, None]) -> dict[str, Any]:
+    """The record of a pair of documents, whose differences are called d0, d1 and so on."""
+    rules = compile_rules(Compare.model_validate({"unordered": unordered}))
+    pair = Pair(0, "r", "1", 0.0, "GET", b"/", [], b"", "legacy", "", [], answer(legacy), answer(candidate))
+    result = compare_pair(pair, rules, Budget(), lambda: 0.0)
+    made = recorded(pair, result, Budget())
+    made["places"] = places(pair, rules, Budget(), lambda: 0.0, result, made)
+    for number, difference in enumerate(made["differences"]):
+        difference["fingerprint"] = f"d{number}"
+    texts = (made["legacy"]["body"]["text"], made["candidate"]["body"]["text"])
+    return made | {"fingerprint": "d0", "kind": "value", "path": "$", "side_by_side": side_by_side(*texts)}
+
+
 def leaves_of(document: Any, keys: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     if isinstance(document, dict | list):
         pairs = document.items() if isinstance(document, dict) else enumerate(document)
@@ -160,15 +193,7 @@ def test_one_mutation_is_the_one_row_that_stands_out(document: Any, data: st.Dat
     for key in keys[:-1]:
         node = node[key]
     node[keys[-1]] = "changed"
-    rules = compile_rules(Compare(unordered={"$..*": None} if unordered else {}))
-    pair = Pair(0, "r", "1", 0.0, "GET", b"/", [], b"", "legacy", "", [], answer(document), answer(other))
-    result = compare_pair(pair, rules, Budget(), lambda: 0.0)
-    made = recorded(pair, result, Budget())
-    made["places"] = places(pair, rules, Budget(), lambda: 0.0, result, made)
-    for number, difference in enumerate(made["differences"]):
-        difference["fingerprint"] = f"d{number}"
-    texts = (made["legacy"]["body"]["text"], made["candidate"]["body"]["text"])
-    made |= {"fingerprint": "d0", "kind": "value", "path": "$", "side_by_side": side_by_side(*texts)}
+    made = compared(document, other, {"$..*": None} if unordered else {})
     assert mark_rows(made, lambda _: "") == ""
     said = [(row[1], row[2], row[3]) for row in made["side_by_side"] if row[0] != " "]
     assert [what for _, line, what in said if '"changed"' in line and what.startswith("d")]
