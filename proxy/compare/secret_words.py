@@ -39,19 +39,25 @@ _BEFORE = re.compile(r"(?:([A-Za-z-]{1,20}) )?([\w.-]{0,60})\Z")
 """What belongs to the name before its last word ("api key", "reset_token")."""
 
 _IS = r"[\"']?(?:[ \t](?:is|was|are))?[ \t]?"
+_INSIDE, _GIVEN_INSIDE = r"[^\s\"'`&;,<>(){}\[\]«]", r"[^\s\"'&;,<>(){}\[\]«]"
 _MADE = (
     r"[\"'`]?(?!\d{4}-\d\d-\d\d)(?=[^\s\d]{0,100}\d)(?=[^\sA-Za-z]{0,100}[A-Za-z])([A-Za-z0-9!@#$%^*~+_-]"
-    r"[^\s\"'`&;,<>(){}\[\]«]{6,})"
+    rf"{_INSIDE}{{6}})"
 )
-"""One word with letters and digits that is no date. The shortest has seven characters: "SHA256" is a word."""
+"""How one word with letters and digits that is no date begins. The shortest has seven: "SHA256" is a word."""
 
 _SAID = re.compile(rf"(?i)(?:{_IS}:[ \t]{{0,4}}|(?:[ \t](?:is|was|are))?[ \t]{{1,4}}){_MADE}")
 _QUOTED = re.compile(rf"(?i){_IS}:?[ \t]{{1,4}}(?:\"([^\"\s«]+)\"|'([^'\s«]+)'|`([^`\s«]+)`)")
 _NOTED = re.compile(rf"(?i){_IS}:[ \t]{{0,4}}{_MADE}")
-_GIVEN = re.compile(r"=[\"']?([^\s\"'&;,<>(){}\[\]«]+)")
+_GIVEN = re.compile(rf"=[\"']?({_GIVEN_INSIDE})")
 _DIGITS = re.compile(rf"(?i){_IS}[:=]?[ \t]{{0,4}}([0-9](?:[ -]?[0-9]){{2,9}})(?![\w-])")
 _FOLLOWS = ((), (_QUOTED, _SAID, _DIGITS), (_SAID,), (_NOTED, _GIVEN), (_DIGITS, _NOTED, _GIVEN))
 """By the group of the word: those that mean other things, too, want a colon or a sign of equality."""
+
+_RESTS = {
+    **dict.fromkeys((_SAID, _NOTED), re.compile(f"{_INSIDE}*+")), _GIVEN: re.compile(f"{_GIVEN_INSIDE}*+")
+}  # fmt: skip
+"""What follows the beginnings that these find. A value may hold the next word, so it is read apart, and once."""
 
 _COOKIES = re.compile(r"[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?(?=[\w!#$%&'*+.^`|~-]{1,200}=)([^\r\n\"<>]+)")
 _CRUMB = re.compile(r"(?<![^;\s,:='\"])([\w!#$%&*+.^`|~-]{1,200})=(\"[^\"]*+\"?|[^;\s'\"]+)")
@@ -71,6 +77,7 @@ def spoken(text: str, judge: Callable[[str], Secret]) -> Iterator[Span]:
         for match in _USER.finditer(text):
             yield match.span(1)
     seen = 0
+    rests: dict[re.Pattern[str], Span] = {}
     for word in _LOWER_WORDS.finditer(text.lower()) if text.isascii() else _WORDS.finditer(text):
         group, end = word.lastindex or 0, word.end()
         if group == 5:
@@ -81,9 +88,23 @@ def spoken(text: str, judge: Callable[[str], Secret]) -> Iterator[Span]:
             continue
         for follows in _FOLLOWS[group]:
             value = follows.match(text, end)
-            if value is not None and _is_secret(text, word.span(), judge):
-                yield value.span(value.lastindex or 0)
+            if value is None:
+                continue
+            if _is_secret(text, word.span(), judge):
+                yield _whole(text, value, rests)
                 break
+
+
+def _whole(text: str, value: re.Match[str], rests: dict[re.Pattern[str], Span]) -> Span:
+    """The span of a value; ``rests``: by pattern, what was read last."""
+    start, end = value.span(value.lastindex or 0)
+    rest = _RESTS.get(value.re)
+    if rest is None:
+        return start, end
+    known = rests.get(rest, (0, 0))
+    if not known[0] <= end <= known[1]:
+        known = rests[rest] = end, rest.match(text, end).end()  # type: ignore[union-attr] # it takes nothing, too
+    return start, known[1]
 
 
 def _is_secret(text: str, word: Span, judge: Callable[[str], Secret]) -> Secret:

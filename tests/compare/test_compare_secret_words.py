@@ -96,8 +96,13 @@ def test_an_option_of_one_side_never_looks_like_that_of_the_other() -> None:
     assert one == again != other
 
 
+def test_a_value_in_which_words_stand_again_is_masked_to_its_end() -> None:
+    for text in ("pwd:x1pwd:y2token=zz end", "code=pin=pwd=zz1234567 end", "sid=`a`sid=b end"):
+        assert PLAIN.by_shape(text).endswith("» end")
+
+
 @pytest.mark.parametrize("piece", ["--password ", "-u a:", "password ", "pwd: ", "token a1", "cookie: a=", "cookie: ",
     "a=b;", "pin ", "one-time ", "-token-", "secret_", "/token/", "/token/a1", "/a", "x=y ", " a=",
-    "password '"])  # fmt: skip
+    "password '", "pwd:1", "code=", "pin:a1", "sid=", "key:1a", "auth=1", "\xe4pwd:1"])  # fmt: skip
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     PLAIN.by_shape(piece * (100_000 // len(piece)))  # a quadratic pattern runs into the test's time limit
