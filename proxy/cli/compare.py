@@ -25,7 +25,9 @@ from proxy.telemetry.visible import visible
 
 EXITS = {"matched": 0, "ignored": 0, "mismatched": 1, "incomparable": 3}
 MAX_RULES_TRIED = 200
-"""Rules that are left out one by one to see what each does; further ones are not looked at."""
+"""Rules that are left out one by one to see what each does; further ones are counted."""
+MAX_COUNTED = 10_000
+"""Kinds of difference that are counted for that; the rest counts as one more."""
 
 _MEDIA = {
     ".json": "application/json", ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson",
@@ -37,12 +39,17 @@ _MEDIA = {
 _RULES = ("ignore", "unordered", "tolerance", "match", "rename", "map")
 
 
+Places = tuple[tuple[str, str, int, int], ...]
+"""Differences as (kind, path, how many of them, of how many)."""
+
+
 class _Effect(NamedTuple):
-    """What one rule does here: the differences that there would be without it."""
+    """What one rule does here: the differences that there would be without it, and those that it makes."""
 
     rule: str
     path: str
-    differences: tuple[tuple[str, str], ...]
+    passed: Places
+    made: Places
 
 
 @click.command()
@@ -68,11 +75,11 @@ def compare(
     pair = _pair(_answer(legacy, media), _answer(candidate, media))
     trial = _Trial(pair, redaction)
     result = trial.judge(rules)
-    effects = trial.effects(rules, result) if result.verdict != "incomparable" else []
+    effects = trial.effects(rules) if result.verdict != "incomparable" else []
     if as_json:
         click.echo(json.dumps(_document(pair, route, result, effects), indent=2))
     else:
-        _print(result, effects)
+        _print(result, effects, len(_rules_in(rules)) - len(effects) if effects else 0)
     ctx.exit(EXITS[result.verdict])
 
 
@@ -113,34 +120,61 @@ class _Trial:
         self._pair = pair
         self._redactor = make_redactor(redaction, secrets.token_bytes(32))
 
-    def judge(self, rules: Compare) -> Result:
-        return compare_pair(self._pair, compile_rules(rules), Budget(), thread_time, self._redactor)
+    def judge(self, rules: Compare, budget: Budget = Budget()) -> Result:  # noqa: B008 - it cannot be changed
+        return compare_pair(self._pair, compile_rules(rules), budget, thread_time, self._redactor)
 
-    def effects(self, rules: Compare, result: Result) -> list[_Effect]:
-        """What each rule does to this pair, found by leaving it out."""
-        shown = {(found.kind, found.path) for found in result.differences}
+    def effects(self, rules: Compare) -> list[_Effect]:
+        """What each rule does to this pair, found by leaving it out. One without effect stays left out: of two that do
+        the same the last one does it, and all that do nothing can be deleted together."""
+        counted = Budget(differences=MAX_COUNTED)
+        with_all = _counts(self.judge(rules, counted))
         effects = []
-        for rule, path, rest in _without_one(rules)[:MAX_RULES_TRIED]:
-            without = self.judge(rest)
-            more = [(found.kind, found.path) for found in without.differences]
-            effects.append(_Effect(rule, path, tuple(place for place in more if place not in shown)))
+        for rule, path in _rules_in(rules)[:MAX_RULES_TRIED]:
+            rest = _without(rules, rule, path)
+            without = _counts(self.judge(rest, counted))
+            effect = _Effect(rule, path, _more(without, with_all), _more(with_all, without))
+            effects.append(effect)
+            if not (effect.passed or effect.made):
+                rules = rest
         return effects
 
 
-def _without_one(rules: Compare) -> list[tuple[str, str, Compare]]:
-    """Each rule, as its sort and path, with the rules that are left without it; a mode is one as well."""
-    found: list[tuple[str, str, Compare]] = []
-    if rules.mode != "exact":
-        found.append(("mode", rules.mode, rules.model_copy(update={"mode": "exact"})))
-    for sort in _RULES:
-        written = getattr(rules, sort)
-        for path in written:
-            if isinstance(written, list):
-                left: Any = [other for other in written if other != path]
-            else:
-                left = {other: value for other, value in written.items() if other != path}
-            found.append((sort, path, rules.model_copy(update={sort: left})))
+def _counts(result: Result) -> dict[tuple[str, str], int]:
+    """How often each kind and path differs; what is incomparable is one difference of that kind."""
+    found = {(str(one.kind), one.path): one.times for one in result.differences}
+    if result.verdict == "incomparable":
+        found["incomparable", result.reason] = 1
+    if result.more:
+        found["more", ""] = result.more
     return found
+
+
+def _more(one: dict[tuple[str, str], int], other: dict[tuple[str, str], int]) -> Places:
+    """What ``one`` has more of than ``other``."""
+    return tuple(
+        (kind, path, times - other.get((kind, path), 0), times)
+        for (kind, path), times in one.items()
+        if times > other.get((kind, path), 0)
+    )
+
+
+def _rules_in(rules: Compare) -> list[tuple[str, str]]:
+    """Each rule, as its sort and path; a mode is one as well."""
+    mode = [] if rules.mode == "exact" else [("mode", rules.mode)]
+    return mode + [(sort, path) for sort in _RULES for path in getattr(rules, sort)]
+
+
+def _without(rules: Compare, sort: str, path: str) -> Compare:
+    """The rules without one of them."""
+    if sort == "mode":
+        return rules.model_copy(update={"mode": "exact"})
+    written = getattr(rules, sort)
+    left: Any = (
+        [other for other in written if other != path]
+        if isinstance(written, list)
+        else {other: value for other, value in written.items() if other != path}
+    )
+    return rules.model_copy(update={sort: left})
 
 
 def _document(pair: Pair, route: str | None, result: Result, effects: list[_Effect]) -> dict[str, Any]:
@@ -158,13 +192,17 @@ def _document(pair: Pair, route: str | None, result: Result, effects: list[_Effe
         "more_differences": result.more,
         "rules": [
             {"rule": effect.rule, "path": effect.path,
-             "lets_pass": [{"kind": kind, "path": path} for kind, path in effect.differences]}
+             "lets_pass": _listed(effect.passed), "reports": _listed(effect.made)}
             for effect in effects
         ],
     }  # fmt: skip
 
 
-def _print(result: Result, effects: list[_Effect]) -> None:
+def _listed(places: Places) -> list[dict[str, Any]]:
+    return [{"kind": kind, "path": path, "count": count, "of": of} for kind, path, count, of in places]
+
+
+def _print(result: Result, effects: list[_Effect], untried: int) -> None:
     click.echo(f"{result.verdict}{f': {result.reason}' if result.reason else ''}")
     if result.differences:
         click.echo()
@@ -172,12 +210,22 @@ def _print(result: Result, effects: list[_Effect]) -> None:
         show(("kind", "path", "times", "legacy", "candidate"), rows, ("times",))
     if result.more:
         click.echo(f"and {result.more} more")
-    passed = [effect for effect in effects if effect.differences]
-    idle = [effect for effect in effects if not effect.differences]
-    if passed:
+    working = [effect for effect in effects if effect.passed or effect.made]
+    idle = [effect for effect in effects if not (effect.passed or effect.made)]
+    if working:
         click.echo()
-        rows = [[one.rule, one.path, ", ".join(f"{kind} {path}" for kind, path in one.differences)] for one in passed]
-        show(("rule", "of", "lets pass"), rows)
+        rows = [[one.rule, one.path, _said(one.passed), _said(one.made)] for one in working]
+        columns = ("rule", "of", "lets pass", "reports instead")
+        wide = 4 if any(one.made for one in working) else 3
+        show(columns[:wide], [row[:wide] for row in rows])
     if idle:
         names = ", ".join(f"{effect.rule} {effect.path}" for effect in idle)
         click.echo(f"\nwithout effect on these two: {visible(names, 2000)}")
+    if untried:
+        click.echo(f"\nnot tried, for there are more than {MAX_RULES_TRIED}: {untried} rules")
+
+
+def _said(places: Places) -> str:
+    return ", ".join(
+        f"{kind} {path}".rstrip() + (f" ({count} of {of})" if count < of else "") for kind, path, count, of in places
+    )

@@ -92,11 +92,71 @@ def test_json_has_all_of_it(folder: Path) -> None:
         "differences": [{"kind": "value", "path": "$.id", "count": 1, "legacy": "1", "candidate": "2"}],
         "more_differences": 0,
         "rules": [
-            {"rule": "ignore", "path": "$.generated_at", "lets_pass": [{"kind": "value", "path": "$.generated_at"}]},
-            {"rule": "unordered", "path": "$.items", "lets_pass": []},
-            {"rule": "tolerance", "path": "$.total", "lets_pass": []},
+            {"rule": "ignore", "path": "$.generated_at", "reports": [],
+             "lets_pass": [{"kind": "value", "path": "$.generated_at", "count": 1, "of": 1}]},
+            {"rule": "unordered", "path": "$.items", "lets_pass": [], "reports": []},
+            {"rule": "tolerance", "path": "$.total", "lets_pass": [], "reports": []},
         ],
-    }
+    }  # fmt: skip
+
+
+def tried(folder: Path, rules: str, legacy: Any, candidate: Any) -> tuple[list[list[str]], str]:
+    """The words of each line of what is printed under these rules, and the rules that had no effect."""
+    kept = RULES.partition("    compare:\n")[0]
+    (folder / "rules" / "banyan.yaml").write_text(f"{kept}    compare: {rules}\n")
+    printed = run(folder, legacy, candidate).stdout
+    return [line.split() for line in printed.splitlines()], printed.partition("without effect on these two:")[2]
+
+
+PRICES = {"items": [{"price": 1.0}, {"price": 2.0}]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "legacy", "candidate", "said"),
+    [
+        ('{ignore: ["$.items[0].price"]}', PRICES, {"items": [{"price": 3.5}, {"price": 4.5}]},
+         "ignore $.items[0].price value $.items[*].price (1 of 2)"),
+        ('{tolerance: {"$.items[*].price": 0.01}}', PRICES, {"items": [{"price": 1.01}, {"price": 4.5}]},
+         "tolerance $.items[*].price value $.items[*].price (1 of 2)"),
+        ('{map: {"$.all[*].is": {A: a}}}', {"all": [{"is": "A"}, {"is": "B"}]}, {"all": [{"is": "a"}, {"is": "b"}]},
+         "map $.all[*].is value $.all[*].is (1 of 2)"),
+        ('{unordered: {"$.tags": null}}', {"tags": ["a", "b", "c", "d"]}, {"tags": ["d", "a", "b", "x"]},
+         "unordered $.tags value $.tags[*] (3 of 4)"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_lets_some_of_one_kind_pass_has_an_effect(
+    folder: Path, rules: str, legacy: Any, candidate: Any, said: str
+) -> None:
+    lines, idle = tried(folder, rules, legacy, candidate)
+    assert said.split() in lines
+    assert said.split()[1] not in idle
+
+
+def test_a_rule_that_only_makes_a_difference_has_an_effect(folder: Path) -> None:
+    lines, idle = tried(folder, '{map: {"$.is": {A: a}}}', {"is": "A"}, {"is": "A"})
+    assert ["map", "$.is", "value", "$.is"] in lines
+    assert "map" not in idle
+
+
+def test_a_rule_without_which_nothing_can_be_compared_has_an_effect(folder: Path) -> None:
+    deep: Any = 1
+    for _ in range(150):
+        deep = [{"x": deep}]
+    lines, idle = tried(folder, "{ignore: [$.a]}", {"a": deep, "b": 1}, {"a": [deep], "b": 1})
+    assert "ignore $.a" not in idle, lines
+
+
+def test_rules_without_effect_can_all_be_deleted(folder: Path) -> None:
+    lines, idle = tried(folder, "{ignore: [$.a, $..a]}", {"a": 1}, {"a": 2})
+    assert "ignore $.a" in idle
+    assert ["ignore", "$..a", "value", "$.a"] in lines
+
+
+def test_of_very_many_rules_those_that_were_not_tried_are_counted(folder: Path) -> None:
+    names = ", ".join(f"$.a{number}" for number in range(201))
+    lines, _ = tried(folder, f"{{ignore: [{names}]}}", {"a": 1}, {"a": 1})
+    said = [" ".join(line) for line in lines]
+    assert "not tried, for there are more than 200: 2 rules" in said  # one of the 202 stands in the defaults
 
 
 def test_secrets_are_masked_also_those_that_the_configuration_names(folder: Path) -> None:
