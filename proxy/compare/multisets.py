@@ -93,7 +93,8 @@ class Multisets(Pairing):
         if len(xs) == len(ys):
             pairs = list(zip(xs, ys, strict=True))
             left = [pair for pair in pairs if self.walk.differs(pair[0].value, pair[1].value, self.item)]
-            if len(left) < 2:
+            # One that has no equal here may have one if others change partners, unless they differ in one number alone.
+            if not left or (len(left) == 1 and (len(xs[0].numbers) < 2 or not self._few(xs, ys))):
                 return [x for x, _ in left], [y for _, y in left]
         return self._matched(xs, ys) if self._few(xs, ys) else self._merged(xs, ys)
 

@@ -125,6 +125,10 @@ def test_multisets_of_close_numbers_get_the_best_choice() -> None:
     candidate = [{"p": 1.0, "q": 1.0}, {"p": 1.005, "q": 5.0}]
     assert found(legacy, candidate, **rules) == {}
     assert found(legacy, [*candidate[:1], {"p": 1.005, "q": 5.1}], **rules) == {("value", "$[*].q"): 1}
+    # In the order of p all but one are near enough; changing partners they all are.
+    legacy = [{"p": 1.0, "q": 5.0}, {"p": 1.005, "q": 4.995}, {"p": 9.5, "q": 1.5}]
+    candidate = [{"p": 1.0, "q": 4.99}, {"p": 1.001, "q": 5.01}, {"p": 9.5, "q": 1.5}]
+    assert found(legacy, candidate, **rules) == {}
     many = [{"p": n / 100, "q": 1.0} for n in range(60)]
     moved = [{"p": (n + 1) / 100, "q": 1.0} for n in range(60)]
     assert found(many, moved[::-1], **rules) == {}

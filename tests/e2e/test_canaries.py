@@ -21,6 +21,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from running import Banyan, Upstream, ask, eventually
 
+pytestmark = pytest.mark.timeout(240)  # the fixture runs a whole Banyan and asks it in all words, also where others work
+
 INNOCENT = "innocentwaterfowl"
 ADMIN_TOKEN = "CANARYadmintoken0123456789"
 TESTER_KEY = "CANARYtesterkey0123456789"
