@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from running import Banyan, Upstream, ask, eventually
 
-pytestmark = pytest.mark.timeout(240)  # the fixture runs a whole Banyan and asks it in all words, also where others work
+pytestmark = pytest.mark.timeout(240)  # a whole Banyan is asked in all words, also on a busy machine
 
 INNOCENT = "innocentwaterfowl"
 ADMIN_TOKEN = "CANARYadmintoken0123456789"
