@@ -30,8 +30,9 @@ class UnreachableError(BanyanError):
     exit_code = 3
 
 
-class UnknownNameError(BanyanError):
-    """A command names a route or a difference that there is not. It is a wrong command line, and never a verdict."""
+class CommandLineError(BanyanError):
+    """A command is told what cannot be: an unknown route or difference, a date or a URL that is none, a file that holds
+    something else. Never a verdict."""
 
     exit_code = 2
 

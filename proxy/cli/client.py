@@ -1,8 +1,8 @@
 """How commands speak to a running Banyan.
 
-Law: small and quick to import; one request, one answer. Who does not answer is said in one line with exit code 3, who
-refuses in one line with exit code 1, or 2 for a route or a difference that there is not. What was recorded reaches the
-terminal only through ``visible``.
+Law: small and quick to import; one request, one answer. Who does not answer, or cannot, is said in one line with exit
+code 3, who refuses in one line with exit code 1, or 2 for what is wrong with the command line or its environment. What
+was recorded reaches the terminal only through ``visible``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from proxy.errors import BanyanError, UnknownNameError, UnreachableError
+from proxy.errors import BanyanError, CommandLineError, UnreachableError
 from proxy.telemetry.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +27,8 @@ TIMEOUT_SECONDS = 15.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _UNKNOWN = frozenset({"unknown-route", "unknown-diff"})
 """Codes of refusals that mean a name on the command line."""
+_OF_THE_ROUTE = "bad-stage"
+"""The code of a refusal of a request that is well made: the route has no candidate."""
 
 
 def admin_option(command: F) -> F:
@@ -43,7 +45,7 @@ def admin_option(command: F) -> F:
 
 
 class Client:
-    """The admin API at ``admin``, an http or https URL. Raises BanyanError for one that is not."""
+    """The admin API at ``admin``, an http or https URL. Raises CommandLineError for one that is not."""
 
     def __init__(self, admin: str) -> None:
         parts = urlsplit(admin)
@@ -52,7 +54,7 @@ class Client:
         except ValueError:
             port = -1
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise BanyanError(f"--admin {visible(admin, 200)!r} is not a URL; write it like {DEFAULT_ADMIN}")
+            raise CommandLineError(f"--admin {visible(admin, 200)!r} is not a URL; write it like {DEFAULT_ADMIN}")
         self._admin = admin.rstrip("/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, port, timeout=TIMEOUT_SECONDS)
@@ -77,7 +79,7 @@ class Client:
             headers["Content-Type"] = "application/json"
         if token := os.environ.get("BANYAN_TOKEN", ""):
             if not (token.isascii() and token.isprintable()):
-                raise BanyanError("BANYAN_TOKEN holds characters that a token cannot have")
+                raise CommandLineError("BANYAN_TOKEN holds characters that a token cannot have")
             headers["Authorization"] = f"Bearer {token}"
         try:
             self._connection.request(method, self._prefix + path, body, headers)
@@ -109,7 +111,11 @@ def _refused(status: int, text: str, admin: str) -> BanyanError:
     if status == 401:
         message = "a token is needed; set BANYAN_TOKEN"
     faults = [visible(_fault(fault), 500) for fault in details.get("faults", [])] if isinstance(details, dict) else []
-    refused = UnknownNameError if code in _UNKNOWN else BanyanError
+    refused = BanyanError
+    if status >= 500:
+        refused = UnreachableError
+    elif code in _UNKNOWN or (status in (400, 401) and code != _OF_THE_ROUTE):
+        refused = CommandLineError
     return refused("\n".join([visible(message, 1000), *faults]))
 
 

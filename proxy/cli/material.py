@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from proxy.cli.client import Client, segment
-from proxy.errors import BanyanError
+from proxy.errors import CommandLineError, UnreachableError
 from proxy.telemetry.visible import visible
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -65,36 +65,36 @@ def of_banyan(route: str, limit: int, admin: str) -> dict[str, Any]:
     try:
         material = Client(admin).get(f"/api/routes/{segment(route)}/replay", limit=limit)
     except ValueError:
-        raise BanyanError(f"the answer of {visible(admin, 200)} is not what a Banyan of this release says") from None
+        raise UnreachableError(f"{visible(admin, 200)} does not answer as a Banyan of this release does") from None
     return checked(material, route, admin)
 
 
 def of_file(path: Path, route: str, limit: int) -> dict[str, Any]:
-    """What ``banyan replay --save`` has written. Raises BanyanError."""
+    """What ``banyan replay --save`` has written. Raises CommandLineError."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES)
     except OSError as error:
-        raise BanyanError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise CommandLineError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
         material = json.loads(text)
     except (ValueError, RecursionError):
-        raise BanyanError(f"{path} is not JSON; banyan replay --save writes such a file") from None
+        raise CommandLineError(f"{path} is not JSON; banyan replay --save writes such a file") from None
     material = checked(material, route, str(path))
     material["requests"] = material["requests"][:limit]
     return material
 
 
 def checked(material: Any, route: str, where: str) -> dict[str, Any]:
-    """The material, if it has the shape of such a record and is of ``route``. Raises BanyanError."""
+    """The material, if it has the shape of such a record and is of ``route``. Raises CommandLineError."""
     try:
         msgspec.convert(material, _Material)
     except msgspec.ValidationError as error:
-        raise BanyanError(
+        raise CommandLineError(
             f"{visible(where, 200)} holds no recorded requests of a route: {visible(str(error), 200)}"
         ) from None
     if material["route"] != route:
-        raise BanyanError(
+        raise CommandLineError(
             f"{visible(where, 200)} holds requests of the route {visible(material['route'], 80)!r}, not of {route!r}"
         )
     return dict(material)

@@ -15,7 +15,7 @@ import click
 
 from proxy.cli.client import admin_option
 from proxy.cli.tables import show
-from proxy.errors import BanyanError
+from proxy.errors import CommandLineError
 from proxy.telemetry.visible import visible
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def _keys() -> list[str]:
-    """The keys that records may have been masked under. Raises BanyanError for one that is none."""
+    """The keys that records may have been masked under. Raises CommandLineError for one that is none."""
     from proxy.config.comparing import MIN_KEY
 
     keys = [line.strip() for line in os.environ.get(KEY_VARIABLE, "").splitlines() if line.strip()]
     if any(len(key) < MIN_KEY for key in keys):
-        raise BanyanError(f"{KEY_VARIABLE} holds no keys: each line is one, of at least {MIN_KEY} characters")
+        raise CommandLineError(f"{KEY_VARIABLE} holds no keys: each line is one, of at least {MIN_KEY} characters")
     return keys
 
 
@@ -132,7 +132,7 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BanyanError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise CommandLineError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 class _Line:

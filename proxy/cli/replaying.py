@@ -32,7 +32,7 @@ from proxy.compare.result import WEIGHTS, Budget, Result
 from proxy.compare.rules import compile_rules
 from proxy.config.comparing import Compare, Redaction
 from proxy.config.model import SAFE_METHODS
-from proxy.errors import BanyanError, UnreachableError
+from proxy.errors import CommandLineError, UnreachableError
 from proxy.messages import Answer
 from proxy.telemetry.visible import visible
 
@@ -80,7 +80,7 @@ class Replay:
     """One replay of ``material`` (cli.material) against the build at a URL. ``given`` are headers that stand in the
     place of recorded ones, ``keys`` the secrets that records may have been masked under.
 
-    Raises BanyanError for what is not a URL, for keys that are none and for rules of another release.
+    Raises CommandLineError for what is not a URL, for keys that are none and for rules of another release.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Replay:
             self._rules = compile_rules(Compare.model_validate(material["compare"]))
             redaction = Redaction.model_validate({**material["redaction"], "keys": keys})
         except ValueError as error:
-            raise BanyanError(f"these rules are not of this release: {visible(str(error), 500)}") from None
+            raise CommandLineError(f"these rules are not of this release: {visible(str(error), 500)}") from None
         self._redactor = make_redactor(redaction, secrets.token_bytes(32))
         self._budget = Budget()
         self._verdicts: Counter[str] = Counter()
@@ -260,7 +260,7 @@ class Replay:
 
 
 def _base(against: str) -> str:
-    """The URL of a build, without a slash at its end. Raises BanyanError."""
+    """The URL of a build, without a slash at its end. Raises CommandLineError."""
     try:
         parts = urlsplit(against)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -268,7 +268,9 @@ def _base(against: str) -> str:
         usable = False
     if not usable or not _URL.fullmatch(against):
         shown = visible(_without_credentials(against), 200)
-        raise BanyanError(f"--against {shown!r} is not a URL; write it like http://127.0.0.1:9003 or http://ci:8000/v2")
+        raise CommandLineError(
+            f"--against {shown!r} is not a URL; write it like http://127.0.0.1:9003 or http://ci:8000/v2"
+        )
     return against.rstrip("/")
 
 

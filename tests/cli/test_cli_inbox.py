@@ -33,7 +33,7 @@ def said(running: Banyan, *words: str) -> dict[str, Any]:
 
 def refused(running: Banyan, *words: str) -> str:
     run = banyan(running, *words)
-    assert (run.returncode, run.stdout) == (2 if "there is no difference" in run.stderr else 1, "")
+    assert (run.returncode, run.stdout) == (1 if "is not accepted" in run.stderr else 2, "")
     assert "Traceback" not in run.stderr
     return run.stderr
 

@@ -175,11 +175,11 @@ def test_a_certificate_is_checked(
 @pytest.mark.parametrize(
     "url",
     ["ci:8000", "ftp://ci", "http://", "http://ci:99999", "http://ci:x", "http://ci/a?b=1", "http://ci/#x", "http://[::1",
-     "http://c i", "http://ci\x1b[2J", "http://é", ""],
+     "127.0.0.1:9002", "http://c i", "http://ci\x1b[2J", "http://é", ""],
 )  # fmt: skip
 def test_what_is_no_url_of_a_build_is_refused(run: Run, url: str) -> None:
     result = run(material(recorded()), url)
-    assert result.exit_code == 1
+    assert result.exit_code == 2  # 1 would be a regression
     assert "is not a URL; write it like http://127.0.0.1:9003" in result.stderr
     assert "\x1b" not in result.output
 
@@ -205,7 +205,7 @@ def test_fields_that_are_not_for_the_user_to_give_are_refused(run: Run, name: st
 )
 def test_a_file_that_holds_no_such_record_is_refused_in_a_line(run: Run, made: Any, why: str) -> None:
     result = run(made, "http://127.0.0.1:1")
-    assert result.exit_code == 1
+    assert result.exit_code == 2  # 1 would be a regression
     assert why in result.stderr
     assert result.stderr.count("\n") == 1 or "these rules" in why
     assert "\x1b" not in result.stderr
@@ -220,7 +220,7 @@ def test_a_body_without_its_text_is_no_record(run: Run) -> None:
 def test_a_file_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     command = ["replay", "x", "--against", "http://127.0.0.1:1", "--records", str(tmp_path / "none.json")]
     result = CliRunner().invoke(main, command)
-    assert (result.exit_code, "cannot be read: No such file" in result.stderr) == (1, True)
+    assert (result.exit_code, "cannot be read: No such file" in result.stderr) == (2, True)
 
 
 def test_either_a_build_is_asked_or_the_requests_are_kept() -> None:

@@ -156,7 +156,7 @@ def test_records_of_several_keys_are_compared_each_under_its_own(run: Run, build
 
 def test_a_key_that_is_none_is_refused_without_being_shown(run: Run, build: Upstream) -> None:
     result = run(material(recorded()), build.url, key="hunter2")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr == "banyan: BANYAN_REDACTION_KEY holds no keys: each line is one, of at least 16 characters\n"
 
 
