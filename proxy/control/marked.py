@@ -1,12 +1,14 @@
 """The lines of a recorded pair, each with what the comparison said of it.
 
 Law: a line is called a difference, or none, only where the comparison has placed it (``proxy.compare.places``). Of any
-other line that is not the same on both sides it is said that nobody knows.
+other line that is not the same on both sides it is said that nobody knows. No row holds lines of two places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
+from itertools import groupby
 from typing import Any, NamedTuple
 
 UNPLACED = "?"
@@ -17,7 +19,7 @@ MAX_LINES = 2000
 
 WORDS = {
     "accepted": "an accepted difference",
-    "noise": "noise: legacy differs from itself here",
+    "noise": "legacy differs from itself here",
     "fixed": "said to be fixed since",
     "ignored": "a rule ignores it",
     "tolerated": "a rule tolerates it",
@@ -29,7 +31,14 @@ WORDS = {
 }
 """Why lines that are not the same are no difference that anybody has to look at."""
 
-_RANK = {UNPLACED: 2, "accepted": 3, "noise": 3, "fixed": 3, NO_DIFFERENCE: 5}
+SIGNS = {
+    "!": "this difference",
+    "~": "another open difference of this pair, by its name",
+    ".": "no difference that anybody has to look at",
+    UNPLACED: "not the same; of which difference is not known",
+}
+"""What stands in the margin of a line, and what it means: readable without colours."""
+
 LINES = ("text", "body")
 """Kind and path of what differs between two texts without a structure."""
 EARLIER_RELEASE = "an earlier release recorded it"
@@ -38,11 +47,16 @@ Row = list[str]
 
 
 class _Line(NamedTuple):
-    """What is said of a line, in a place ``of`` so many lines; ``itself``: the line itself differs or is too many."""
+    """What is said of a line, in a place ``of`` so many lines; ``itself``: the line itself differs or is too many.
+    ``place`` is told apart from the other places of its side, and is the same on both sides."""
 
     what: str
     of: int
     itself: bool
+    place: tuple[int | str, int]
+
+
+_Told = tuple[str, _Line]
 
 
 class _Elsewhere(NamedTuple):
@@ -53,16 +67,25 @@ class _Elsewhere(NamedTuple):
     line: _Line
 
 
+def sign(what: str, own: Collection[str]) -> str:
+    """The sign of a line of which ``what`` is said, or of a difference; ``own``: the fingerprints that are shown."""
+    if not what:
+        return " "
+    return "!" if what in own else what if what == UNPLACED else "." if what in WORDS else "~"
+
+
 def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
     """Add to each row of the record's ``side_by_side`` what it is: nothing (the same on both sides), the fingerprint of
-    a difference, one of WORDS, or UNPLACED. Returns why lines are not placed; empty if all are.
+    a difference, one of WORDS, or UNPLACED; lines of two places get rows of their own. Returns why lines are not
+    placed; empty if all are.
 
     ``standing`` says of a fingerprint ``accepted``, ``noise`` or ``fixed``, and nothing of an open one. The difference
     that the record was kept for goes by its fingerprint whatever its state.
     """
-    own, rows = str(record["fingerprint"]), record["side_by_side"]
+    own = str(record["fingerprint"])
     names = [str(each.get("fingerprint", "")) for each in record["differences"]]
     shown = [name if name == own else standing(name) or name for name in names]
+    kinds = [str(each["kind"]) for each in record["differences"]]
     placed = record.get("places") or {"legacy": [], "candidate": [], "whole": False, "why": EARLIER_RELEASE}
     # Bodies compared as lines of text: each line that is not the same belongs to their one difference.
     texts = [number for number, each in enumerate(record["differences"]) if (each["kind"], each["path"]) == LINES]
@@ -73,28 +96,62 @@ def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
     sides = [placed["legacy"], placed["candidate"]]
     if not placed["whole"]:  # somewhere in the list, too, a difference may stand whose place is not known
         sides = [[span for span in side if span[2] != "unordered"] for side in sides]
-    own_lines = {number for number, each in enumerate(record["differences"]) if each["kind"] not in ("size", "order")}
-    tables = [_by_line(side, shown, own_lines) for side in sides]
+    numbers = [Counter(span[2] for span in side) for side in sides]
+    paired = {what for what, count in numbers[0].items() if numbers[1][what] == count}
+    tables = [_by_line(side, shown, kinds, paired) for side in sides]
+    nothing = _Line(default, 0, itself=False, place=(default, 0))
     at = [0, 0]
+    rows: list[Row] = []
     elsewhere: list[_Elsewhere] = []
-    for number, row in enumerate(rows):
-        said: list[str] = []
-        for side, absent in ((0, "+"), (1, "-")):
-            if row[0] == absent:
-                continue
-            line = tables[side].get(at[side], _Line(default, 0, itself=False))
-            at[side] += 1
-            if row[0] == " " and line.itself:
-                elsewhere.append(_Elsewhere(number, side, line))
-            elif row[0] != " " or (line.of == 1 and line.what in names):
-                said.append(line.what)
-        if placed["whole"] and said.count(NO_DIFFERENCE) == 2 and row[1].rstrip(",") == row[2].rstrip(","):
-            said, row[0] = [], " "
-        row.append(min(said, key=lambda what: (what != own, _RANK.get(what, 4 if what in WORDS else 1)), default=""))
-    _take_elsewhere(rows, elsewhere, names)
+    for same, run in groupby(record["side_by_side"], lambda row: row[0] == " "):
+        told: tuple[list[_Told], list[_Told]] = ([], [])
+        for row in run:
+            for side, absent in ((0, "+"), (1, "-")):
+                if row[0] != absent:
+                    told[side].append((row[1 + side], tables[side].get(at[side], nothing)))
+                    at[side] += 1
+        if not same:
+            rows += [_row(left, right, whole=placed["whole"]) for left, right in _beside(*told)]
+            continue
+        for (text, mine), (_, yours) in zip(*told, strict=True):
+            elsewhere += [_Elsewhere(len(rows), side, it) for side, it in enumerate((mine, yours)) if it.itself]
+            said = [it.what for it in (mine, yours) if not it.itself and it.of == 1 and it.what in names]
+            rows.append([" ", text, text, own if own in said else "".join(said[:1])])
+    record["side_by_side"] = rows = _take_elsewhere(rows, elsewhere, names)
     if any(row[3] == UNPLACED for row in rows):
         return str(placed["why"]) or "not every difference of this pair has a place that is known"
     return ""
+
+
+def _beside(lefts: list[_Told], rights: list[_Told]) -> list[tuple[_Told | None, _Told | None]]:
+    """The lines of a stretch that is not the same, in their order, those of one place beside each other."""
+    waiting = Counter(line.place for _, line in lefts), Counter(line.place for _, line in rights)
+    found: list[tuple[_Told | None, _Told | None]] = []
+    i = j = 0
+    while i < len(lefts) or j < len(rights):
+        left, right = lefts[i] if i < len(lefts) else None, rights[j] if j < len(rights) else None
+        if left and right and (mine := left[1].place) != (yours := right[1].place):
+            if waiting[1][mine] and not waiting[0][yours]:
+                left = None  # what belongs beside it stands further on
+            else:
+                right = None
+        if left:
+            waiting[0][left[1].place] -= 1
+            i += 1
+        if right:
+            waiting[1][right[1].place] -= 1
+            j += 1
+        found.append((left, right))
+    return found
+
+
+def _row(left: _Told | None, right: _Told | None, *, whole: bool) -> Row:
+    if left and right:
+        (one, line), (two, _) = left, right
+        if whole and line.what == NO_DIFFERENCE and one.rstrip(",") == two.rstrip(","):
+            return [" ", one, two, ""]
+        return ["~", one, two, line.what]
+    return ["-", left[0], "", left[1].what] if left else ["+", "", right[0], right[1].what] if right else []
 
 
 def note_on(record: dict[str, Any], unplaced: str) -> str:
@@ -110,33 +167,55 @@ def note_on(record: dict[str, Any], unplaced: str) -> str:
     return "This difference stands behind the lines that are shown."
 
 
-def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], names: list[str]) -> None:
+def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], names: list[str]) -> list[Row]:
     """Of lines that are written alike the rows may have put others beside each other than the comparison: then the
-    nearest one that is without a partner in the rows is the difference."""
+    nearest one that is without a partner in the rows is the difference, in a row of its own."""
     alone: dict[tuple[int, str], list[int]] = {}
     for number, row in enumerate(rows):
         for side in (0, 1) if row[0] == "~" else (0,) if row[0] == "-" else (1,) if row[0] == "+" else ():
             if row[3] in (NO_DIFFERENCE, "unordered"):
                 alone.setdefault((side, _bare(row[1 + side])), []).append(number)
+    taken: dict[int, dict[int, str]] = {}
     for number, side, line in elsewhere:
         near = alone.get((side, _bare(rows[number][1 + side])), [])
         if near:
             nearest = min(near, key=lambda other: abs(other - number))
             near.remove(nearest)
-            rows[nearest][3] = line.what
+            taken.setdefault(nearest, {})[side] = line.what
         elif line.of == 1 and line.what in names:
             rows[number][3] = line.what
+    told: list[Row] = []
+    for number, row in enumerate(rows):
+        if number not in taken:
+            told.append(row)
+            continue
+        whats = [taken[number].get(side, row[3]) for side in (0, 1)]
+        told += [["-", row[1], "", whats[0]]] if row[0] != "+" else []
+        told += [["+", "", row[2], whats[1]]] if row[0] != "-" else []
+    return told
 
 
 def _bare(line: str) -> str:
     return line.strip().rstrip(",")
 
 
-def _by_line(spans: list[list[Any]], shown: list[str], own_lines: set[int]) -> dict[int, _Line]:
-    """Line -> what stands there: the narrowest difference, else the narrowest rule."""
+def _by_line(spans: list[list[Any]], shown: list[str], kinds: list[str], paired: set[int | str]) -> dict[int, _Line]:
+    """Line -> what stands there: the narrowest difference, else the narrowest rule; inside items that only moved the
+    narrowest of all. ``paired``: what has as many places on the other side."""
+    number: Counter[int | str] = Counter()
+    places = []
+    for span in spans:
+        places.append((*span, number[span[2]]))
+        number[span[2]] += span[2] in paired
     table: dict[int, _Line] = {}
-    for first, lines, what in sorted(spans, key=lambda span: (isinstance(span[2], int), -span[1])):
+    for first, lines, what, nth in sorted(places, key=lambda place: _weight(place[1], place[2], kinds)):
         word = what if isinstance(what, str) else shown[what]
+        itself = isinstance(what, int) and kinds[what] not in ("size", "order")
         for line in range(first, min(first + lines, MAX_LINES)):
-            table[line] = _Line(word, lines, itself=what in own_lines)
+            table[line] = _Line(word, lines, itself, (what, nth))
     return table
+
+
+def _weight(lines: int, what: int | str, kinds: list[str]) -> tuple[bool, int, bool]:
+    """What weighs more names a line. An item that moved is whole, and what a rule lets pass in it is no difference."""
+    return isinstance(what, int) and kinds[what] != "order", -lines, isinstance(what, int)

@@ -64,8 +64,32 @@ def test_sides_are_counted_apart() -> None:
     assert whats(made) == [OWN, "", OTHER]
 
 
-def test_a_row_of_a_difference_and_of_what_is_ignored_is_the_difference() -> None:
-    assert whats(record(changed(("1", "2")), [[0, 1, "ignored"]], [[0, 1, 1]])) == [OTHER]
+def test_lines_of_two_places_are_never_beside_each_other() -> None:
+    made = record(changed(("1", "2")), [[0, 1, "ignored"]], [[0, 1, 1]])
+    mark_rows(made, lambda _: "")
+    assert made["side_by_side"] == [["-", "1", "", "ignored"], ["+", "", "2", OTHER]]
+    missing, extra = {"error": {"code": 1}, "last": 0}, {"detail": "x", "last": 0}
+    made = compared(missing, extra, {})
+    assert mark_rows(made, lambda _: "") == ""
+    rows = [[row[0], (row[1] or row[2]).strip(" ,"), row[3]] for row in made["side_by_side"] if row[3]]
+    assert rows == [
+        ["-", '"error": {', "d0"], ["-", '"code": 1', "d0"], ["-", "}", "d0"], ["+", '"detail": "x"', "d1"],
+    ]  # fmt: skip
+
+
+def test_two_places_of_one_difference_have_rows_of_their_own() -> None:
+    rows = [["~", "1", "4"], ["-", "2", ""]]
+    made = record(rows, [[0, 1, 0], [1, 1, 0]], [[3, 1, 0], [0, 1, 0]])
+    mark_rows(made, lambda _: "")
+    assert made["side_by_side"] == [["-", "1", "", OWN], ["~", "2", "4", OWN]]
+
+
+@pytest.mark.parametrize("word", ["unordered", "ignored"])
+def test_what_a_rule_lets_pass_in_an_item_that_moved_is_no_difference(word: str) -> None:
+    spans = [[0, 3, 0], [1, 1, word]]
+    made = record(changed(("1", "2"), ("3", "4"), ("5", "6")), spans, spans)
+    made["differences"][0]["kind"] = "order"
+    assert whats(made) == [OWN, word, OWN]
 
 
 def test_equal_lines_are_marked_only_where_a_difference_has_one_line() -> None:
@@ -79,7 +103,7 @@ def test_the_narrowest_place_names_a_line() -> None:
     assert whats(record(rows, [[1, 1, 0], [0, 3, 1]], [[1, 1, 0], [0, 3, 1]])) == [OTHER, OWN, OTHER]
 
 
-def test_an_item_that_moved_stands_out_whole() -> None:
+def test_what_is_of_another_type_or_of_one_side_stands_out_whole() -> None:
     rows = changed(("1", "4"), ("2", "5"))
     assert whats(record(rows, [[0, 2, 0], [1, 1, "ignored"]], [[0, 2, 0], [1, 1, "ignored"]])) == [OWN, OWN]
 
@@ -176,6 +200,10 @@ def compared(legacy: Any, candidate: Any, unordered: dict[str, None]) -> dict[st
     return made | {"fingerprint": "d0", "kind": "value", "path": "$", "side_by_side": side_by_side(*texts)}
 
 
+def side_text(made: dict[str, Any], side: int) -> list[str]:
+    return [row[side].rstrip(",") for row in made["side_by_side"] if row[0] != "-+"[2 - side]]
+
+
 def leaves_of(document: Any, keys: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     if isinstance(document, dict | list):
         pairs = document.items() if isinstance(document, dict) else enumerate(document)
@@ -194,8 +222,23 @@ def test_one_mutation_is_the_one_row_that_stands_out(document: Any, data: st.Dat
         node = node[key]
     node[keys[-1]] = "changed"
     made = compared(document, other, {"$..*": None} if unordered else {})
+    texts = [side_text(made, side) for side in (1, 2)]
     assert mark_rows(made, lambda _: "") == ""
+    assert [side_text(made, side) for side in (1, 2)] == texts
     said = [(row[1], row[2], row[3]) for row in made["side_by_side"] if row[0] != " "]
     assert [what for _, line, what in said if '"changed"' in line and what.startswith("d")]
     # The text may be aligned in more than one way: a row may hold a line that only stands elsewhere, and says so.
     assert {what for _, _, what in said if not what.startswith("d")} <= {NO_DIFFERENCE, "unordered"}
+
+
+@settings(deadline=None, max_examples=200)
+@given(documents, documents, st.booleans())
+def test_no_line_is_lost_and_none_stands_beside_one_of_another_difference(
+    legacy: Any, candidate: Any, unordered: bool
+) -> None:
+    made = compared(legacy, candidate, {"$..*": None} if unordered else {})
+    texts = [side_text(made, side) for side in (1, 2)]
+    mark_rows(made, lambda _: "")
+    assert [side_text(made, side) for side in (1, 2)] == texts
+    one_sided = {f"d{n}" for n, each in enumerate(made["differences"]) if each["kind"] in ("missing", "extra")}
+    assert not [row for row in made["side_by_side"] if row[0] == "~" and row[3] in one_sided]
