@@ -14,7 +14,7 @@ from proxy.cli.client import Client, admin_option, segment
 from proxy.cli.request_text import Form, as_text
 from proxy.cli.tables import ago, share, show
 from proxy.compare.wording import until
-from proxy.control.marked import UNPLACED, WORDS
+from proxy.control.marked import SIGNS, UNPLACED, WORDS, sign
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("fingerprint", "route", "kind", "path", "count", "share", "state", "last seen", "legacy", "candidate")
@@ -126,10 +126,9 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
     own = pair.get("fingerprint", "")
     for difference in pair["differences"]:
         times = f" ({difference['times']} times)" if difference.get("times", 1) > 1 else ""
-        name = difference.get("fingerprint", "")
-        sign = _sign(name if name == own else difference.get("settled") or name, own)
         place = f"{difference['kind']} {difference['path']}{times}"
-        _line(f"{sign} {place}: {difference['legacy']} | {difference['candidate']}")
+        head = sign(_said_of(difference, own), {own})
+        _line(f"{head} {place}: {difference['legacy']} | {difference['candidate']}")
     if pair.get("more_differences"):
         _line(f"and {pair['more_differences']} more")
     for said in pair.get("history", []):
@@ -146,15 +145,14 @@ def _show(pair: dict[str, Any], *, as_json: bool) -> None:
     _columns("", _answer(pair["legacy"]), _answer(pair["candidate"]), width, margin)
     _columns("", "-" * width, "-" * width, width, margin)
     for _, left, right, what in rows:
-        sign = _sign(what, own)
-        _columns(f"{sign} {_word(what, own)}", left, right, width, margin, _STYLES.get(sign, {}))
+        head = sign(what, {own})
+        _columns(f"{head} {_word(what, own)}", left, right, width, margin, _STYLES.get(head, {}))
 
 
-def _sign(what: str, own: str) -> str:
-    """What stands in the margin of a line, or of a difference: readable without colours."""
-    if not what:
-        return " "
-    return "!" if what == own else what if what == UNPLACED else "." if what in WORDS else "~"
+def _said_of(difference: dict[str, Any], own: str) -> str:
+    """As in the fourth field of a row."""
+    name = str(difference.get("fingerprint", ""))
+    return name if name == own else difference.get("settled") or name
 
 
 def _word(what: str, own: str) -> str:
@@ -163,14 +161,11 @@ def _word(what: str, own: str) -> str:
 
 def _legend(pair: dict[str, Any], rows: list[list[str]], own: str) -> list[str]:
     """What the signs mean, as far as they are there."""
-    said = {row[3] for row in rows} | {
-        each.get("settled") or each.get("fingerprint", "") for each in pair["differences"]
-    }
-    signs = {_sign(what, own) for what in said}
-    lines = ["! this difference"] if "!" in signs else []
-    lines += ["~ another open difference of this pair, by its name"] if "~" in signs else []
+    said = {row[3] for row in rows} | {_said_of(each, own) for each in pair["differences"]}
+    signs = {sign(what, {own}) for what in said}
+    lines = [f"{mark} {SIGNS[mark]}" for mark in "!~" if mark in signs]
     lines += [f". {word}: {meaning}" for word, meaning in WORDS.items() if word in said]
-    lines += [f"? not the same; of which difference is not known: {pair['unplaced']}"] if UNPLACED in signs else []
+    lines += [f"? {SIGNS[UNPLACED]}: {pair['unplaced']}"] if UNPLACED in signs else []
     return [*lines, *([pair["note"]] if pair.get("note") else []), ""]
 
 

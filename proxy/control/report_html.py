@@ -20,7 +20,7 @@ from proxy import __version__
 from proxy.compare.evidence import counts
 from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
-from proxy.control.marked import WORDS
+from proxy.control.marked import SIGNS, WORDS
 from proxy.control.report import Report, RouteReport
 from proxy.control.report_figures import begun, stamp
 from proxy.control.report_text import STATES, VERDICTS, criteria, others, signed, stage, told_at
@@ -91,7 +91,8 @@ def _environment() -> Environment:
     environment.globals |= {
         "charts": charts, "number": number, "plural": plural, "stage": stage, "told_at": told_at,
         "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria,
-        "VERDICTS": VERDICTS, "WORDS": WORDS, "others": others, "names_at": _names_at, "version": __version__,
+        "VERDICTS": VERDICTS, "SIGNS": SIGNS, "WORDS": WORDS, "others": others, "names_at": _names_at,
+        "version": __version__,
     }  # fmt: skip
     return environment
 

@@ -13,7 +13,7 @@ from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
 from proxy.compare.wording import number, percent, seconds, share, until
 from proxy.control.findings import Finding
-from proxy.control.marked import UNPLACED, WORDS
+from proxy.control.marked import SIGNS, UNPLACED, WORDS, sign
 from proxy.control.report import Report, RouteReport, Shown
 from proxy.control.report_figures import begun, stamp
 from proxy.control.report_samples import Answered, SideBySide
@@ -203,10 +203,10 @@ def _pairs(shown: list[Shown]) -> list[str]:
 def _legend(pairs: list[tuple[SideBySide, set[str]]]) -> list[str]:
     text = "Lines with `-` (legacy) or `+` (candidate) alone are the difference named above them."
     said = others(pairs)
-    if said - WORDS.keys():
-        text += " `!` is another open difference of the pair, with its name, or a line of which it is not known."
+    signs = {sign(what, ()) for what in said}
+    text += "".join(f" `{mark}` is {SIGNS[mark]}." for mark in ("~", UNPLACED) if mark in signs)
     words = "; ".join(f"{word}: {meaning}" for word, meaning in WORDS.items() if word in said)
-    return [f"{text} `#` is no difference ({words})." if words else text]
+    return [f"{text} `.` is {SIGNS['.']} ({words})." if words else text]
 
 
 def others(pairs: Iterable[tuple[SideBySide, set[str]]]) -> set[str]:
@@ -238,8 +238,8 @@ def _answer(side: Answered) -> str:
 
 
 def _fenced(rows: list[list[str]], names: set[str]) -> list[str]:
-    """Lines of a unified diff, in a fence that nothing in them can close: only the differences ``names`` begin with a
-    sign of their side, what else is not the same with a sign that says so."""
+    """Lines of a unified diff, in a fence that nothing in them can close: only the differences ``names`` begin with the
+    mark of their side, what else is not the same with its sign."""
     lines = []
     for mark, legacy, candidate, what in rows:
         if mark == "…":
@@ -247,7 +247,8 @@ def _fenced(rows: list[list[str]], names: set[str]) -> list[str]:
         elif not what:
             lines.append(f"  {visible(legacy)}")
         else:
-            head = "" if what in names else f"# {what} " if what in WORDS else f"! {'' if what == UNPLACED else what} "
+            word = "" if what == UNPLACED else f"{what} "
+            head = "" if what in names else f"{sign(what, names)} {word}"
             lines += [f"{head}- {visible(legacy)}"] if mark != "+" else []
             lines += [f"{head}+ {visible(candidate)}"] if mark != "-" else []
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)

@@ -12,6 +12,7 @@ from reports import AT, DIFFERING, FINGERPRINT, NOTHING, facts, finding, good, p
 from proxy.compare.evidence import Evidence
 from proxy.compare.wording import percent, seconds, share, until
 from proxy.config.model import Route
+from proxy.control.marked import SIGNS
 from proxy.control.report import Facts, RouteReport
 from proxy.control.report_figures import Hour
 from proxy.control.report_text import markdown
@@ -272,6 +273,18 @@ def test_recorded_values_cannot_break_the_table_or_the_terminal(nasty: str) -> N
     inside = text.partition(opened[0])[2].partition(f"\n{opened[1]}\n")[0]
     assert opened[1] not in inside
     assert "# title" not in [line.strip() for line in text.splitlines()]
+
+
+def test_signs_mean_what_they_mean_beside_a_shown_pair() -> None:
+    shown = msgspec.structs.replace(pair(), rows=[
+        ["~", "1", "2", FINGERPRINT], ["-", "3", "", "ignored"], ["+", "", "6", "ffffffffffff"], ["~", "7", "8", "?"],
+    ])  # fmt: skip
+    text = markdown(report(facts(DIFFERING, [finding()], pairs={FINGERPRINT: shown})))
+    inside = text.partition("```diff\n")[2].partition("\n```")[0]
+    assert inside.splitlines() == ["- 1", "+ 2", ". ignored - 3", "~ ffffffffffff + 6", "? - 7", "? + 8"]
+    legend = text.partition(f"{inside}\n```\n\n")[2].partition("\n")[0]
+    assert [sign for sign in SIGNS if f"`{sign}` is {SIGNS[sign]}" in legend] == ["~", ".", "?"]
+    assert "`!`" not in text
 
 
 def test_table_rows_are_of_one_width() -> None:

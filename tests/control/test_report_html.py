@@ -276,7 +276,7 @@ def test_only_the_difference_that_a_pair_is_shown_for_is_marked_strongly() -> No
     ]  # fmt: skip
     assert re.findall(r'class="word" role="cell">([a-z]+)<', made) == ["ignored", "other", "unknown"]
     assert "ignored: a rule ignores it." in made
-    assert "another difference of the same pair (<code>ffffffffffff</code>)" in made
+    assert "other: another open difference of this pair (<code>ffffffffffff</code>)" in made
 
 
 def test_a_record_of_another_release_is_no_pair() -> None:
