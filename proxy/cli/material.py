@@ -49,6 +49,14 @@ class _Recorded(msgspec.Struct):
     request: _Request
     legacy: _Answer
     redaction_key: str = ""
+    cell: str = ""
+    shape: str = ""
+
+
+class _Counted(msgspec.Struct):
+    requests: int
+    kinds: int
+    answered: int
 
 
 class _Material(msgspec.Struct):
@@ -58,6 +66,7 @@ class _Material(msgspec.Struct):
     expected: list[tuple[str, str]]
     requests: list[_Recorded]
     no_room: int = 0
+    recorded: _Counted | None = None
 
 
 def of_banyan(route: str, limit: int, admin: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import click
 
 from proxy.cli.client import admin_option
 from proxy.cli.tables import show
+from proxy.compare.wording import number
 from proxy.errors import CommandLineError
 from proxy.telemetry.visible import visible
 
@@ -159,6 +160,10 @@ def _show(outcome: Outcome) -> None:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in outcome.verdicts.items() if count) or "none compared"
     against = visible(outcome.against, 200)
     click.echo(f"{outcome.verdict}: {outcome.route} against {against}: {outcome.asked} asked, {counts}")
+    asked = f"{outcome.asked} of {number(outcome.recorded, 'recorded request')}, {outcome.kinds_asked} of "
+    asked += number(outcome.kinds, "kind")
+    asked += f"; legacy answered {outcome.answered:,} in 24 h" if outcome.answered else ""
+    click.echo(f"asked: {asked}. What none of them shows was not compared.")
     for title, table in (("incomparable", outcome.incomparable), ("not asked", outcome.skipped)):
         if table:
             click.echo(f"{title}: {', '.join(f'{count} {reason}' for reason, count in table.items())}")

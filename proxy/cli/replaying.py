@@ -61,13 +61,19 @@ class Difference(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What came of a replay. ``skipped`` counts requests that were not asked, by reason; ``withheld`` the requests that
-    were sent without a field because it was masked, or could not be sent as it was, by its name."""
+    """What came of a replay. ``recorded`` requests of so many ``kinds`` there are in all (a kind: one cell of the
+    coverage, one shape of answer); ``answered``: by legacy in the 24 hours before they were read, if known. ``skipped``
+    counts requests that were not asked, by reason; ``withheld`` the requests that were sent without a field because it
+    was masked, or could not be sent as it was, by its name."""
 
     route: str
     against: str
     verdict: str  # "matched" | "mismatched" | "inconclusive"
+    recorded: int
+    kinds: int
+    answered: int | None
     asked: int
+    kinds_asked: int
     verdicts: dict[str, int]
     incomparable: dict[str, int]
     skipped: dict[str, int]
@@ -94,6 +100,10 @@ class Replay:
         self._safe_only = safe_only
         self._route = str(material["route"])
         self._requests: list[dict[str, Any]] = material["requests"]
+        self._counted: dict[str, int] = material.get("recorded") or {
+            "requests": len(self._requests) + material.get("no_room", 0),
+            "kinds": len({_kind(recorded) for recorded in self._requests}),
+        }
         self._expected = frozenset((kind, path) for kind, path in material["expected"])
         try:
             self._rules = compile_rules(Compare.model_validate(material["compare"]))
@@ -111,6 +121,7 @@ class Replay:
         self._found: dict[tuple[str, str], Difference] = {}
         self._loosely = 0
         self._asked = 0
+        self._kinds: set[tuple[str, str]] = set()
         self._unanswered: list[str] | None = []  # why; None: the build has answered something
         self.sent = [recorded for recorded in self._requests if self._may_be_asked(recorded)]
 
@@ -185,12 +196,16 @@ class Replay:
         except aiohttp.ClientConnectorError as error:
             self._lost(_why(error))
             fresh = Answer(0, [], b"", False, monotonic() - began, "connect-failure")
+        except aiohttp.ClientResponseError:  # the head is none
+            self._unanswered = None
+            fresh = Answer(0, [], b"", False, monotonic() - began, "invalid-response")
         except (aiohttp.ClientError, OSError):
             fresh = Answer(0, [], b"", False, monotonic() - began, "reset")
         except ValueError:  # it cannot be written; nothing was sent
             self._skipped["that could not be sent"] += 1
             return
         self._asked += 1
+        self._kinds.add(_kind(recorded))
         self._judge(recorded, fresh)
 
     def _lost(self, why: str) -> None:
@@ -254,9 +269,15 @@ class Replay:
         counters = (self._verdicts, self._incomparable, self._skipped, self._withheld)
         verdicts, incomparable, skipped, withheld = (dict(counter.most_common()) for counter in counters)
         return Outcome(
-            self._route, self._shown, verdict, self._asked, verdicts, incomparable, skipped, withheld, self._loosely,
-            worst_first,
+            self._route, self._shown, verdict, self._counted["requests"], self._counted["kinds"],
+            self._counted.get("answered"), self._asked, len(self._kinds), verdicts, incomparable, skipped, withheld,
+            self._loosely, worst_first,
         )  # fmt: skip
+
+
+def _kind(recorded: dict[str, Any]) -> tuple[str, str]:
+    """The cell of the coverage and the shape of the answer; all of records that do not say are one."""
+    return recorded.get("cell", ""), recorded.get("shape", "")
 
 
 def _base(against: str) -> str:

@@ -90,6 +90,15 @@ class Corpus:
                 found.append({**record, "id": key, "cell": cell, "shape": shape, "at": stamp})
         return found
 
+    def counted(self, route: str) -> tuple[int, int]:
+        """How many requests of a route are recorded, and of how many kinds."""
+        found: tuple[int, int] = self._db.execute(
+            "SELECT coalesce(sum(n), 0), count(*) FROM"
+            " (SELECT count(*) AS n FROM requests WHERE route = ? GROUP BY cell, shape)",
+            (route,),
+        ).fetchone()
+        return found
+
     def kinds(self) -> dict[str, dict[Kind, list[tuple[str, bool]]]]:
         """route -> kind -> (id, partial) of the requests kept, oldest first."""
         found: dict[str, dict[Kind, list[tuple[str, bool]]]] = {}

@@ -24,8 +24,24 @@ from proxy.messages import Answer
 def test_a_build_that_answers_alike_matches(run: Run, build: Upstream) -> None:
     result = run(material(recorded(), recorded(b"/orders/2")), build.url)
     assert result.exit_code == MATCHED, result.output
-    assert result.stdout == f"matched: orders-read against {build.url}: 2 asked, 2 matched\n"
+    assert result.stdout.splitlines()[0] == f"matched: orders-read against {build.url}: 2 asked, 2 matched"
     assert sorted(build.targets()) == ["/orders/1", "/orders/2"]
+
+
+def test_how_much_was_asked_of_what_is_recorded_and_of_the_traffic_is_said(run: Run, build: Upstream) -> None:
+    kinds = [recorded(), recorded(b"/orders/2"), recorded(b"/orders?all", method="POST")]
+    for one, shape in zip(kinds, ("{id}", "{id}", "{}"), strict=True):
+        one |= {"cell": one["request"]["method"], "shape": shape}
+    made = material(*kinds) | {"recorded": {"requests": 10, "kinds": 6, "answered": 1603}}
+    said = run(made, build.url, "--safe-only").stdout.splitlines()
+    assert said[1] == (
+        "asked: 2 of 10 recorded requests, 1 of 6 kinds; legacy answered 1,603 in 24 h. "
+        "What none of them shows was not compared."
+    )
+    found = outcome(run(made, build.url, "--safe-only", "--json"))
+    assert [found[name] for name in ("recorded", "kinds", "answered", "asked", "kinds_asked")] == [10, 6, 1603, 2, 1]
+    unknown = run(material(*kinds) | {"no_room": 1}, build.url).stdout.splitlines()[1]
+    assert unknown.startswith("asked: 3 of 4 recorded requests, 2 of 2 kinds. ")
 
 
 def test_a_build_that_does_not_is_told_where(run: Run, build: Upstream) -> None:
@@ -34,7 +50,7 @@ def test_a_build_that_does_not_is_told_where(run: Run, build: Upstream) -> None:
     assert result.exit_code == MISMATCHED
     lines = result.stdout.splitlines()
     assert lines[0] == f"mismatched: orders-read against {build.url}: 2 asked, 2 mismatched"
-    assert lines[3].split()[:6] == ["type", "$.id", "2", "1", '"1"', "GET"]
+    assert lines[4].split()[:6] == ["type", "$.id", "2", "1", '"1"', "GET"]
     found = outcome(run(material(recorded()), build.url, "--json"))
     assert found["verdict"] == "mismatched"
     assert found["differences"] == [
@@ -101,18 +117,21 @@ def test_a_build_that_hangs_now_and_then_differs_there(
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "word"),
     [
-        b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", b"nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        (b"", "reset"), (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "reset"),
+        (b"nonsense\r\n\r\n", "invalid-response"), (b"HTTP/1.1 2 OK\r\n\r\n", "invalid-response"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "invalid-response"),
     ],
 )  # fmt: skip
-def test_an_answer_that_breaks_off_or_is_none_is_an_error_there(run: Run, build: Upstream, data: bytes) -> None:
+def test_an_answer_that_breaks_off_or_is_none_is_an_error_there(
+    run: Run, build: Upstream, data: bytes, word: str
+) -> None:
     good = ok(b'{"id": 1}', "Content-Type: application/json")
     build.reply = lambda message: Act(data, "close") if message.target.endswith(b"2") else good
     found = outcome(run(material(recorded(), recorded(b"/orders/2")), build.url, "--json"))
     assert found["verdicts"] == {"matched": 1, "mismatched": 1}
-    assert found["differences"][0]["kind"] == "error"
+    assert [(one["kind"], one["candidate"]) for one in found["differences"]] == [("error", word)]
 
 
 def test_a_build_that_goes_away_in_the_middle_differs(run: Run, background: Background) -> None:

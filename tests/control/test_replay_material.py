@@ -47,6 +47,9 @@ def test_the_material_is_all_that_a_replay_needs_and_holds_no_key(setup: Setup) 
     accepted = {"reason": "as agreed"}
     ask(f"{banyan.admin}/api/diffs/{difference['fingerprint']}/accept", "POST", accepted)
     assert given()["expected"] == [["type", "$.total"]]
-    assert len(given(limit=1)["requests"]) == 1
+    assert eventually(lambda: (now := given(limit=1)["recorded"])["requests"] == 3 == now["answered"])
+    one_kind = given(limit=1)
+    assert len(one_kind["requests"]) == 1
+    assert one_kind["recorded"] == {"requests": 3, "kinds": 1, "answered": 3}
     assert ask(f"{banyan.admin}/api/routes/orders-raed/replay").status == 404
     assert ask(f"{banyan.admin}/api/routes/orders-read/replay?limit=501").status == 400

@@ -73,6 +73,7 @@ def test_a_record_is_read_back_with_its_kind_and_time(database: sqlite3.Connecti
     assert (found["cell"], found["shape"], found["at"]) == ("cell", "shape", "1970-01-01T00:00:01.500Z")
     assert found["id"]
     assert Corpus(database).requests("another") == []
+    assert (Corpus(database).counted("r"), Corpus(database).counted("another")) == ((1, 1), (0, 0))
 
 
 def test_a_route_keeps_so_many_and_new_kinds_still_find_room(database: sqlite3.Connection) -> None:
