@@ -229,13 +229,15 @@ class Inbox:
         return [(one, self._is_noise(one)) for one in self._learned(self._clock(), route)]
 
     def _read_marks(self) -> None:
+        spoken_of = set()
         for number, route, fingerprint, mark in self._ledger.events.marks(self._last_event):
-            marks = self._marks.setdefault(fingerprint, [])
-            marks.append(mark)
-            if len(marks) > MAX_OF_ONE:  # what the record does not keep is not kept here
-                marks[:] = self._ledger.events.history(fingerprint)
+            self._marks.setdefault(fingerprint, []).append(mark)
             self._routes[fingerprint] = route
             self._last_event = number
+            spoken_of.add(fingerprint)
+        for fingerprint in spoken_of:
+            if len(self._marks[fingerprint]) > MAX_OF_ONE:  # what the record does not keep is not kept here
+                self._marks[fingerprint] = self._ledger.events.history(fingerprint)
 
     def _read_settings(self) -> None:
         settings = self._settings()

@@ -120,6 +120,21 @@ async def test_what_was_said_is_not_held_without_end(rig: Rig) -> None:
     assert (await rig.look())["$.a"].standing.at == NOON + MAX_OF_ONE + 299
 
 
+async def test_what_was_said_is_held_once_where_older_words_were_forgotten(rig: Rig) -> None:
+    await rig.pairs(1, "$.a")
+
+    def say_much() -> list[str]:
+        for number in range(MAX_OF_ONE + 3):
+            rig.ledger.events.append_mark("orders", A, Mark("comment", NOON + number, "ci", str(number)), "new")
+            if number % 100 == 0 or number == MAX_OF_ONE - 1:
+                rig.inbox.look()
+        rig.inbox.look()
+        return [mark.text for mark in rig.inbox._marks[A]]
+
+    said = await rig.ledger.call(say_much)
+    assert len(said) == len({*said})
+
+
 async def test_what_was_fixed_and_is_seen_again_regresses_and_that_is_recorded_once(rig: Rig) -> None:
     await rig.pairs(5, "$.a")
     rig.now += 1
