@@ -25,6 +25,8 @@ from proxy.messages import Answer, Pair
 BUSY = "the comparator was behind"
 MAX_PLACES = 500
 """Stretches of lines of one side that are told; a record is read by people."""
+_TRIED = 8
+"""Items for which the place that they moved to is looked for: one that is found is enough."""
 
 Span = tuple[int, int]
 """First line (0-based) and number of lines, in a text with each member and item on lines of its own."""
@@ -44,8 +46,9 @@ def places(
     """The places of the ``result`` of a pair in the bodies of its ``record``.
 
     ``legacy`` and ``candidate``: [first line, lines, what]; what is the number of a difference of the result, or a
-    word: ``ignored``, ``tolerated``, ``match``, ``subset`` or ``unordered`` (of
-    the whole list). ``whole``: every difference of the bodies is placed. ``why``: why nothing is, else empty.
+    word: ``ignored``, ``tolerated``, ``match``, ``subset`` or ``unordered`` (of the whole list). ``whole``: every
+    difference of the bodies is placed. ``why``: why nothing is, else empty. ``moved``, where there are places: of lists
+    in another order [number of the difference, place at legacy, at the candidate] of one item, counted from 0.
     """
     why = _hindered(pair, rules, record)
     if not why:
@@ -112,7 +115,9 @@ def _placed(
     whole = whole and all(len(side) <= MAX_PLACES for side in found)
     of_body = {key: one.times for key, one in zip(numbers, result.differences, strict=True) if key[1].startswith("$")}
     whole = whole and of_body == {key: len(told) for key, told in walk.places.items()}
-    return {"legacy": found[0][:MAX_PLACES], "candidate": found[1][:MAX_PLACES], "whole": whole, "why": ""}
+    moved = [[numbers["order", path], *items] for path, items in walk.moved.items() if ("order", path) in numbers]
+    sides_told = {"legacy": found[0][:MAX_PLACES], "candidate": found[1][:MAX_PLACES]}
+    return {**sides_told, "whole": whole, "why": "", "moved": moved}
 
 
 def _add(found: tuple[list[list[Any]], list[list[Any]]], where: Where, what: int | str) -> None:
@@ -166,6 +171,8 @@ class _Locating(Walk):
         super().__init__(budget, clock, redactor)
         self.places: dict[tuple[Kind, str], list[Where]] = defaultdict(list)
         self.allowed: list[tuple[str, Where]] = []
+        self.moved: dict[str, tuple[int, int]] = {}
+        """Path of lists in another order -> the places of an item that moved, at legacy and at the candidate."""
         self.show = self._showing  # what a walk shows is what differs
         self._lines = lines
         self._frames: list[tuple[Any, Any, State]] = []
@@ -199,21 +206,25 @@ class _Locating(Walk):
             self._told = []
             show()
             values.append(self._told)
-        self.places[kind, path].append(self._where(kind, values[0], values[1]))
+        self.places[kind, path].append(self._where(kind, path, values[0], values[1]))
 
-    def _where(self, kind: Kind, mine: list[Any], yours: list[Any]) -> Where:
+    def _where(self, kind: Kind, path: str, mine: list[Any], yours: list[Any]) -> Where:
         if kind == "size":
             one, two = (lines.of(frame) for lines, frame in zip(self._lines, self._frames[-1][:2], strict=True))
             return [(first, 1) for first, _ in one], [(first, 1) for first, _ in two]
         if kind == "order":
-            return self._moved()
+            return self._moved(path)
         same = self._same_item(mine, yours)
         return self._place(0, mine, same), self._place(1, yours, same)
 
-    def _moved(self) -> Where:
+    def _moved(self, path: str) -> Where:
         """The items of two lists that are not those at the same place of the other list; neighbours together."""
         a, b, state = self._frames[-1]
         places = [at for at, (x, y) in enumerate(zip(a, b, strict=False)) if self.differs(x, y, state.item(-1))]
+        if path not in self.moved and len(a) == len(b):  # where one is longer, items are shifted that did not move
+            tried = ((i, j) for i in places[:_TRIED] for j in places[:MAX_PLACES] if i != j)
+            if moved := next((ij for ij in tried if not self.differs(a[ij[0]], b[ij[1]], state.item(-1))), None):
+                self.moved[path] = moved
         found: Where = ([], [])
         for lines, items, spans in zip(self._lines, (a, b), found, strict=True):
             for at in places:

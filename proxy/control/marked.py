@@ -155,16 +155,32 @@ def _row(left: _Told | None, right: _Told | None, *, whole: bool) -> Row:
 
 
 def note_on(record: dict[str, Any], unplaced: str) -> str:
-    """What the marked rows of a record do not show of the difference that it was kept for: a sentence, or nothing."""
-    path = str(record["path"])
-    if any(row[3] == record["fingerprint"] for row in record["side_by_side"]):
-        return ""
+    """What the marked rows of a record do not show, of the difference that it was kept for and of lists in another
+    order: sentences, or nothing."""
+    path, said = str(record["path"]), {row[3] for row in record["side_by_side"]}
+    moved = _moved(record, {*said, str(record["fingerprint"])})
+    if record["fingerprint"] in said:
+        return moved
     if not path.startswith(("$", "body")):
         where = "answers themselves: one side has none" if path == "error" else path.replace(":", " ", 1)
-        return f"This difference is not in the bodies. It is in the {where}."
-    if unplaced:
-        return f"Which of the lines belong to this difference is not known: {unplaced}."
-    return "This difference stands behind the lines that are shown."
+        note = f"This difference is not in the bodies. It is in the {where}."
+    elif unplaced:
+        note = f"Which of the lines belong to this difference is not known: {unplaced}."
+    else:
+        note = "This difference stands behind the lines that are shown."
+    return f"{note} {moved}".strip()
+
+
+def _moved(record: dict[str, Any], names: set[str]) -> str:
+    """That items of a list moved: beside lines of one side alone they read as if they were lost."""
+    places = {number: pair for number, *pair in (record.get("places") or {}).get("moved", ())}
+    told = []
+    for number, each in enumerate(record["differences"]):
+        if each["kind"] == "order" and each.get("fingerprint") in names:
+            mine, yours = places.get(number, (0, 0))
+            what = f": legacy's item {mine + 1} is the candidate's item {yours + 1}" if mine != yours else ""
+            told.append(f"Items of {each['path']} moved and are on both sides{what}.")
+    return " ".join(told)
 
 
 def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], names: list[str]) -> list[Row]:

@@ -127,6 +127,15 @@ def test_of_another_order_only_the_moved_items_are_placed(placing: Placing) -> N
     assert ('"x"', "unordered") in legacy
 
 
+def test_of_another_order_one_item_says_where_it_went(placing: Placing) -> None:
+    items = [{"n": n, "tags": ["x", "y"]} for n in range(6)]
+    other = [items[0], *items[2:5], {"n": 1, "tags": ["y", "x"]}, items[5]]
+    found, _, _ = placing({"l": items}, {"l": other}, unordered={"$.l[*].tags": None})
+    assert found["moved"] == [[0, 1, 4]]
+    assert placing({"l": [1, 2, 3]}, {"l": [3, 2]})[0]["moved"] == []
+    assert placing([1, 2], [1, 3])[0]["moved"] == []
+
+
 def test_a_root_that_is_no_object_is_placed(placing: Placing) -> None:
     assert placing(1, 2)[0]["legacy"] == [[0, 1, 0]]
     assert placing({"a": 1}, [1])[0]["legacy"] == [[0, 3, 0]]

@@ -175,6 +175,22 @@ def test_a_difference_outside_the_bodies_says_where_it_is() -> None:
     assert note_on(made, "") == "This difference is not in the bodies. It is in the header etag."
 
 
+def test_beside_a_list_in_another_order_stands_that_its_items_moved() -> None:
+    items = [{"sku": f"S{n}"} for n in range(6)]
+    made = compared({"l": items}, {"l": [items[0], *items[2:5], items[1], items[5]]}, {})
+    assert mark_rows(made, lambda _: "") == ""
+    assert note_on(made, "") == "Items of $.l moved and are on both sides: legacy's item 2 is the candidate's item 5."
+    made["places"] = {"legacy": [], "candidate": [], "whole": False, "why": "x"}
+    assert note_on(made, "").endswith("Items of $.l moved and are on both sides.")
+
+
+def test_of_a_list_whose_other_order_is_accepted_nothing_is_said() -> None:
+    made = compared({"a": 1, "l": [1, 2]}, {"a": 2, "l": [2, 1]}, {})
+    made["fingerprint"] = next(each["fingerprint"] for each in made["differences"] if each["kind"] == "value")
+    mark_rows(made, lambda _: "accepted")
+    assert note_on(made, "") == ""
+
+
 # -- with what the comparison places ----------------------------------------------------------------------------------
 
 leaves = st.integers(0, 5) | st.sampled_from(["a", "b"]) | st.none()
