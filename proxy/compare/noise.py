@@ -43,10 +43,16 @@ def decayed(weight: float, age: float, half_life: float) -> float:
     return float(weight * 0.5 ** (max(0.0, age) / half_life))
 
 
+def lacks_samples(selfs: float, rule: Noise) -> bool:
+    """Whether legacy was compared with itself too rarely to say what is noise. To the whole comparison: a weight fades
+    from its first second on, so that ``min_samples`` of them would never be enough."""
+    return round(selfs) < rule.min_samples
+
+
 def is_noise(rates: Rates, rule: Noise) -> bool:
     """Whether a difference is noise: seen within legacy, and between the sides not much more often than there."""
     raw, noise = rates.rate or 0.0, rates.noise_rate or 0.0
-    if rates.selfs < rule.min_samples or noise <= 0.0:
+    if lacks_samples(rates.selfs, rule) or noise <= 0.0:
         return False
     more = raw - noise
     return not (more / (raw + noise) > rule.relative and more > rule.absolute)

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
-from proxy.compare.noise import Rates
+from proxy.compare.noise import Rates, lacks_samples
 from proxy.compare.paths import EVERYTHING, parse_path
 from proxy.compare.rules import compile_rules
 from proxy.compare.wording import number, percent
-from proxy.config.comparing import Compare
+from proxy.config.comparing import Compare, Noise
 
 RuleName = Literal["match", "unordered", "ignore", ""]
 
@@ -86,10 +86,11 @@ def _is_place(path: str) -> bool:
     return path.startswith(("$", "header:", "cookie:"))
 
 
-def as_yaml(route: str, suggestions: Iterable[Suggestion], selfs: int) -> str:
-    """The part ``compare`` of a route, with the reason for each rule above it."""
+def as_yaml(route: str, suggestions: Iterable[Suggestion], selfs: int, lack: str = "") -> str:
+    """The part ``compare`` of a route, with the reason for each rule above it. ``lack``: why nothing can be learned."""
     found = list(suggestions)
     lines = [f"# {_comment(route)}: learned from {number(selfs, 'comparison')} of legacy with itself"]
+    lines += [f"# {_comment(lack)}"] if lack else []
     helpless = [one for one in found if not one.rule]
     if len(found) == len(helpless):
         lines += ["# nothing to propose"]
@@ -104,6 +105,17 @@ def as_yaml(route: str, suggestions: Iterable[Suggestion], selfs: int) -> str:
     for one in helpless:
         lines += [f"# no rule helps at {_comment(one.path)}: {_comment(one.why)}"]
     return "\n".join([*lines, ""])
+
+
+def lack_of_samples(weight: float, rule: Noise) -> str:
+    """What is missing before anything can be learned; empty if nothing is. ``weight``: of the comparisons, faded."""
+    if not lacks_samples(weight, rule):
+        return ""
+    return (
+        f"too few to tell noise: they count as {number(round(weight), 'comparison')} today (each counts half after "
+        f"compare.noise.half_life), and compare.noise.min_samples asks for {rule.min_samples:,}; "
+        "a larger compare.noise.sample makes more"
+    )
 
 
 def _entry(one: Suggestion) -> str:

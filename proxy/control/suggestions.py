@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from proxy.compare.suggest import Noisy, Suggestion, as_yaml, id_field, suggest
+from proxy.compare.suggest import Noisy, Suggestion, as_yaml, id_field, lack_of_samples, suggest
+from proxy.config.model import compare_of
 from proxy.control.ledger import StoreLostError
 from proxy.control.operations import Operations, RefusedError
 
@@ -19,27 +20,30 @@ MAX_RECORDS = 5
 
 
 async def of_route(operations: Operations, route: str) -> dict[str, Any]:
-    """Proposals for one route: ``yaml``, the same as ``rules``, and the number of ``selfs`` they were learned from.
-    Raises RefusedError when the store is lost."""
+    """Proposals for one route: ``yaml``, the same as ``rules``, the number of ``selfs`` they were learned from, and
+    what is missing if these are too few (``lack``). Raises RefusedError when the store is lost."""
+    noise = compare_of(operations.serving(), operations.route(route)).noise
     tally = (await operations.tallies(hours=24 * 90)).get(route)
     selfs = tally.traffic.self_matched + tally.compare.selfs if tally else 0
 
-    def look() -> list[Suggestion]:
+    def look() -> tuple[list[Suggestion], str]:
+        learned = operations.inbox.learned(route)
         noisy = [
-            Noisy(one.fingerprint, one.kind, one.path, one.rates, one.looks)
-            for one, is_noise in operations.inbox.learned(route)
-            if is_noise
+            Noisy(one.fingerprint, one.kind, one.path, one.rates, one.looks) for one, is_noise in learned if is_noise
         ]
-        return suggest(noisy, lambda path: _key_of(operations, route, path))
+        # All have the weight of the route; where nothing ever differed, it does not matter how much of it has faded.
+        weight = max((one.rates.selfs for one, _ in learned), default=float(selfs))
+        return suggest(noisy, lambda path: _key_of(operations, route, path)), lack_of_samples(weight, noise)
 
     try:
-        found = await operations.ledger.call(look)
+        found, lack = await operations.ledger.call(look)
     except StoreLostError as error:
         raise RefusedError(503, "store-lost", str(error)) from error
     return {
         "route": route,
         "selfs": selfs,
-        "yaml": as_yaml(route, found, selfs),
+        "lack": lack,
+        "yaml": as_yaml(route, found, selfs, lack),
         "rules": [one._asdict() for one in found],
     }
 

@@ -84,6 +84,8 @@ def setup(tmp_path: Any) -> Iterator[Setup]:
 def test_noise_is_learned_and_what_it_leaves_are_the_regressions(setup: Setup) -> None:
     running = setup.start()
 
+    assert "compare.noise.min_samples asks for 10" in banyan(running, "rules", "suggest", "orders-read")
+
     def learned() -> bool:
         for _ in range(20):
             ask(running.url + "/orders/1")
@@ -100,6 +102,7 @@ def test_noise_is_learned_and_what_it_leaves_are_the_regressions(setup: Setup) -
     assert proposed["match"]["$.generated_at"] == "timestamp"
     assert proposed["unordered"] == {"$.items": "sku"}
     assert "$.total" not in text
+    assert "min_samples" not in text
     running.stop()
     # What is proposed is put under the route, as it says.
     proposed["noise"] = {"sample": "0%"}

@@ -60,6 +60,12 @@ def test_a_weight_halves_with_each_half_life() -> None:
     assert [decayed(8, age, 10) for age in (-5, 0, 10, 20, 30)] == [8, 8, 4, 2, 1]
 
 
+def test_the_samples_that_are_asked_for_are_enough_for_a_while() -> None:
+    faded = [decayed(30, age, Noise().half_life) for age in (0.0, 1.0, 1800.0, 3600.0)]
+    found = [is_noise(Rates(weight, weight, weight, weight), Noise(min_samples=30)) for weight in faded]
+    assert found == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("one", "two", "expected"),
     [

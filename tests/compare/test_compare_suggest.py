@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.cli.check import check
 from proxy.compare.noise import Rates
-from proxy.compare.suggest import Noisy, Suggestion, as_yaml, id_field, suggest
+from proxy.compare.suggest import Noisy, Suggestion, as_yaml, id_field, lack_of_samples, suggest
+from proxy.config.comparing import Noise
 
 RATES = Rates(990, 1000, 100, 100)
 
@@ -61,6 +62,17 @@ def test_where_no_rule_helps_none_is_proposed_and_that_is_said(path: str) -> Non
     assert [one.rule for one in found] == [""]
     text = as_yaml("r", found, 100)
     assert f"no rule helps at {path}" in text
+    assert yaml.safe_load(text) is None
+
+
+def test_too_few_comparisons_say_how_many_are_needed() -> None:
+    assert lack_of_samples(30.0, Noise()) == ""
+    lack = lack_of_samples(29.0, Noise())
+    assert "count as 29 comparisons today" in lack
+    assert "compare.noise.min_samples asks for 30" in lack
+    text = as_yaml("r", [], 41, lack)
+    assert text.splitlines()[0] == "# r: learned from 41 comparisons of legacy with itself"
+    assert lack in text
     assert yaml.safe_load(text) is None
 
 
