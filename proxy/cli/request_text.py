@@ -131,17 +131,26 @@ def _hurl_assert(record: dict[str, Any]) -> str:
         return ""
     if not found:
         return f'jsonpath "{path}" not exists'
-    value = found[0]
-    if isinstance(value, list) and record.get("kind") == "size":
+    value, kind = found[0], record.get("kind")
+    if isinstance(value, list) and kind == "size":
         return f'jsonpath "{path}" count == {len(value)}'
+    if shown := _hurl_value(value):
+        return f'jsonpath "{path}" == {shown}'
+    if kind == "missing":
+        return f'jsonpath "{path}" exists'
+    if kind == "type" and isinstance(value, str):
+        return f'jsonpath "{path}" isString'
+    return ""
+
+
+def _hurl_value(value: Any) -> str:
+    """A value that Hurl can compare with; '' for objects, lists, masks and what it may read otherwise."""
+    if isinstance(value, dict | list) or (isinstance(value, int | float) and not abs(value) < 2**53):
+        return ""
     if isinstance(value, str) and (not _HURL_TEXT.fullmatch(value) or "{{" in value):
         return ""
-    if isinstance(value, int | float) and not abs(value) < 2**53:
-        return ""
     shown = json.dumps(value)
-    if isinstance(value, dict | list) or (isinstance(value, float) and "e" in shown):
-        return ""
-    return f'jsonpath "{path}" == {shown}'
+    return "" if isinstance(value, float) and "e" in shown else shown
 
 
 def _hurl_body(request: dict[str, Any]) -> str:

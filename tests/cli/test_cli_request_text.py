@@ -245,12 +245,16 @@ def test_hurl_says_what_it_cannot_ask() -> None:
         ("type", "$.none", 'jsonpath "$.none" == null'), ("extra", "$.more", 'jsonpath "$.more" not exists'),
         ("size", "$.l", 'jsonpath "$.l" count == 2'), ("order", "$.l", ""), ("value", "$.l[*]", ""),
         ("value", "$.quoted", ""), ("value", "$.masked", ""), ("value", "$.huge", ""), ("text", "body", ""),
+        ("missing", "$.a", 'jsonpath "$.a" exists'), ("missing", "$.l", 'jsonpath "$.l" exists'),
+        ("missing", "$.masked", 'jsonpath "$.masked" exists'), ("missing", "$.huge", 'jsonpath "$.huge" exists'),
+        ("type", "$.masked", 'jsonpath "$.masked" isString'), ("type", "$.a", ""), ("value", "$.a", ""),
     ],
 )  # fmt: skip
 def test_hurl_looks_at_the_place_of_the_difference_or_says_that_it_does_not(kind: str, path: str, said: str) -> None:
     answer = {"a": {"n": 1.5}, "s": "x y", "none": None, "l": [1, 2], "quoted": 'a"{{b}}', "masked": SECRET,
               "huge": 10**300}  # fmt: skip
-    text = hurl(record(answer=answer) | {"kind": kind, "path": path})
+    text = hurl(record(answer=answer, status=404) | {"kind": kind, "path": path})
+    assert "\nHTTP 404\n" in text
     assert text.endswith(f"\n[Asserts]\n{said}\n") == bool(said)
     assert ("# The answer's body is not looked at." in text) == (not said)
 
