@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web, web_response
 
+from proxy.compare.readiness import Readiness
 from proxy.control import coverage, diffs, evidence, recorded, replay, suggestions, views
 from proxy.control.addresses import join, split
 from proxy.control.guard import ACTOR, finish, make_guard
@@ -208,7 +209,7 @@ class Admin:
             request[ACTOR],
             _expected(request),
         )
-        return self._changed(done)
+        return self._changed(done, await self._verdict_of_users(done.event.route))
 
     async def _say(self, request: web.Request) -> web.Response:
         operations, actor, fingerprint = self._operations, request[ACTOR], request.match_info["id"]
@@ -235,8 +236,17 @@ class Admin:
         )
         return self._changed(done)
 
-    def _changed(self, done: Change) -> web.Response:
-        return web.json_response(views.change(self._operations, done), headers={"ETag": f'"{done.event.version}"'})
+    async def _verdict_of_users(self, route: str) -> Readiness | None:
+        """The verdict of a route whose users may get the candidate; it never fails a change that is done."""
+        try:
+            shown = self._operations.route(route).stage not in ("legacy", "shadow")
+            return await self._verdicts.of(route) if shown else None
+        except RefusedError:  # the route has just left the configuration
+            return None
+
+    def _changed(self, done: Change, ready: Readiness | None = None) -> web.Response:
+        shown = views.change(self._operations, done, ready)
+        return web.json_response(shown, headers={"ETag": f'"{done.event.version}"'})
 
 
 async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class Operations:
             self._hold(event)
             generation = self.configuration.next_generation()
             self.children.publish(self.snapshot())
-        log_line("info", "route-changed", action=action, route=route.id, after=str(after), actor=actor, reason=reason)
+        log_line("info", "route-changed", action=action, route=route.id, **after, actor=actor, reason=reason)
         return Change(event, generation, await self.children.settled(generation, SETTLE_SECONDS))
 
     async def _record(self, append: Any) -> Event:

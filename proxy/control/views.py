@@ -186,14 +186,18 @@ def event(one: Event) -> Json:
     return one._asdict()
 
 
-def change(operations: Operations, done: Change) -> Json:
-    """A change that was done."""
+def change(operations: Operations, done: Change, readiness: Readiness | None = None) -> Json:
+    """A change that was done; ``readiness`` is the route's verdict where that matters."""
     warnings = []
     if not done.settled:
         warnings.append("not every worker has confirmed it yet; look at the status")
     route = next((r for r in operations.serving().routes if r.id == done.event.route), None)
     if route is not None and route.kill_switch and route.stage not in ("legacy", "shadow"):
         warnings.append("the route's kill switch is on in the file: legacy answers whatever the stage")
+    if route is not None and route.stage == "canary" and not route.canary.percent:
+        warnings.append("canary 0 %: no user gets the candidate by percent; say --percent")
+    if readiness is not None and readiness.verdict != "ready":
+        warnings.append(f"its readiness: {readiness.summary}")
     return {
         "route": done.event.route,
         "stage": route.stage if route else None,

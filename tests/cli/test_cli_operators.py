@@ -50,13 +50,21 @@ def test_status_shows_routes_workers_and_configuration(compared: Banyan) -> None
 
 def test_stage_moves_a_route_and_rollback_brings_it_back(compared: Banyan) -> None:
     done = banyan("stage", "orders-read", "canary", "--percent", "5", "--reason", "first", "--admin", compared.admin)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: its readiness: Not ready: 1 kind of difference is open")
+    assert done.stderr.count("\n") == 1
     assert done.stdout.startswith("orders-read is at canary 5 % (version ")
+    changed = [event for event in compared.events() if event["event"] == "route-changed"][-1]
+    assert [changed[name] for name in ("action", "stage", "percent", "reason")] == ["stage", "canary", 5, "first"]
     shown = banyan("status", "--admin", compared.admin).stdout
     assert "canary 5 % *" in shown
     assert "* orders-read: the file says shadow; local: first" in shown
     back = banyan("rollback", "orders-read", "--json", "--admin", compared.admin)
     assert json.loads(back.stdout)["stage"] == "legacy"
+    nobody = banyan("stage", "orders-read", "canary", "--reason", "x", "--admin", compared.admin)
+    assert "warning: canary 0 %: no user gets the candidate by percent; say --percent\n" in nobody.stderr
+    back = banyan("stage", "orders-read", "shadow", "--reason", "x", "--admin", compared.admin)
+    assert (back.returncode, back.stderr) == (0, "")
     ended = banyan("stage", "orders-read", "file", "--reason", "over", "--admin", compared.admin)
     assert ended.stdout.startswith("orders-read is at shadow")
 
