@@ -7,6 +7,8 @@ follows look different.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from proxy.compare.align import MAX_ALIKE, Pairs, align, increasing
@@ -20,11 +22,18 @@ from proxy.compare.states import State
 if TYPE_CHECKING:
     from proxy.compare.walk import Walk
 
+Keys = tuple[str | int, ...]
+"""Of members and items, from an item of a list down."""
+
 _IDENTITIES = ("id", "_id", "@id", "uuid", "guid", "key")
 """Members that identify an item where nobody says so: only if each item of a stretch has one of its own."""
 
 _NAMES = ("id", "_id", "@id", "uuid", "key", "sku", "code", "name", "slug", "title", "number")
 """Members by which people know an item, the surest first; only to show which items stand in another order."""
+_MEMBERS = 8
+"""Members of an object that are looked at where none of these names tells its like apart: elements have other names."""
+_DEPTH = 3
+"""Objects and lists in one another in which they are looked for."""
 _ITEMS = 4
 """Items of a list that are shown."""
 _SHOWN = 60
@@ -56,7 +65,7 @@ class _Ordered(Pairing):
             if not self._by_identity(xs, ys):
                 self._aligned(xs, ys, align([x.sketch for x in xs], [y.sketch for y in ys]))
         if self.moved:
-            self.walk.report("order", self.path, lambda: self._shown(a, b), lambda: self._shown(b, a))
+            self.walk.report("order", self.path, lambda: self._shown(a, b, 0), lambda: self._shown(a, b, 1))
 
     def _by_position(self, a: list[Any], b: list[Any]) -> None:
         for i, (x, y) in enumerate(zip(a, b, strict=False)):
@@ -172,32 +181,73 @@ class _Ordered(Pairing):
         for x, y in zip(xs, ys, strict=True):
             self.compare(x.value, y.value)
 
-    def _shown(self, items: list[Any], others: list[Any]) -> str:
+    def _shown(self, a: list[Any], b: list[Any], side: int) -> str:
         """Some of the items, from the first place on where the two lists differ, by what tells them apart."""
-        told, name = self._told(items, others)
+        told, keys = self._told(a, b)
+        items = (a, b)[side]
         start = next((i for i, (x, y) in enumerate(zip(*told, strict=False)) if _apart(x, y)), 0)
         shown = ["…"] if start else []
-        for item, value in list(zip(items, told[0], strict=True))[start : start + _ITEMS]:
-            hidden = self.walk.redactor.below(name, self.secret, item) if name else self.secret
-            shown.append(_cut(self.walk.show(value, secret=hidden)))
+        for item, value in list(zip(items, told[side], strict=True))[start : start + _ITEMS]:
+            shown.append(_cut(self.walk.show(value, secret=self._hidden(item, keys))))
         if len(items) > start + _ITEMS:
             shown.append("…")
         return f"[{', '.join(shown)}]"
 
-    def _told(self, items: list[Any], others: list[Any]) -> tuple[tuple[list[Any], list[Any]], str]:
-        """What tells the items of both lists apart, and the name it stands under; the items themselves without one."""
-        if all(type(item) is dict for item in items) and all(type(item) is dict for item in others):
-            for name in _NAMES:
-                mine, yours = _named(items, name), _named(others, name)
-                if mine is not None and yours is not None and mine != yours and not self.item.member(name).ignore:
-                    return (mine, yours), name
-        return (items, others), ""
+    def _told(self, a: list[Any], b: list[Any]) -> tuple[tuple[list[Any], list[Any]], Keys]:
+        """What tells the items of both lists apart, and the keys it stands under; the items themselves without any."""
+        names = [(name,) for name in _NAMES if not self.item.member(name).ignore]
+        for keys in [*names, *filter(self._exact, islice(_scalars(a[0]), _MEMBERS))]:
+            mine, yours = _values(a, keys), _values(b, keys)
+            if mine is not None and yours is not None and mine != yours:
+                return (mine, yours), keys
+        return (a, b), ()
+
+    def _exact(self, keys: Keys) -> bool:
+        """Whether no rule is about what stands there."""
+        state = self.item
+        for key in keys:
+            if state.unordered:
+                return False
+            state = state.member(key) if isinstance(key, str) else state.item(key)
+        return state.plain
+
+    def _hidden(self, item: Any, keys: Keys) -> Secret:
+        """Whether what stands there is secret, by all names above it."""
+        hidden = self.secret
+        for key in keys:
+            if isinstance(key, str):
+                hidden = self.walk.redactor.below(key, hidden, item)
+            item = item[key]
+        return hidden
 
 
-def _named(items: list[dict[str, Any]], name: str) -> list[Any] | None:
-    """What the items say under ``name``; None unless each says something there, and no object or list."""
-    values = [item.get(name) for item in items]
-    return None if any(value is None or type(value) in (dict, list, bool) for value in values) else values
+def _scalars(item: Any, above: Keys = ()) -> Iterator[Keys]:
+    """The keys under which texts and numbers stand, those near the top first."""
+    if type(item) not in (dict, list) or len(above) == _DEPTH:
+        return
+    members = list(islice(item.items() if type(item) is dict else enumerate(item), _MEMBERS))
+    yield from ((*above, key) for key, value in members if _tells(value))
+    for key, value in members:
+        yield from _scalars(value, (*above, key))
+
+
+def _values(items: list[Any], keys: Keys) -> list[Any] | None:
+    """What the items say there; None unless each says something, and no object or list."""
+    values = []
+    for value in items:
+        for key in keys:
+            if isinstance(key, str):
+                value = value.get(key) if type(value) is dict else None
+            else:
+                value = value[key] if type(value) is list and key < len(value) else None
+        if not _tells(value):
+            return None
+        values.append(value)
+    return values
+
+
+def _tells(value: Any) -> bool:
+    return value is not None and type(value) not in (dict, list, bool)
 
 
 def _apart(x: Any, y: Any) -> bool:

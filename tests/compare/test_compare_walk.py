@@ -262,7 +262,17 @@ def test_items_that_nothing_identifies_are_shown_by_their_size() -> None:
     assert moved([{"v": 1}, {"w": 2}], [{"w": 2}, {"v": 1}])[0] == "[object with 1 members, object with 1 members]"
 
 
+def test_items_without_a_name_are_shown_by_what_tells_them_apart() -> None:
+    lines = [{"@lang": "en", "price": {"@cur": "EUR", "#text": text}} for text in ("19.90", "5.00")]
+    assert moved(lines, lines[::-1]) == ('["19.90", "5.00"]', '["5.00", "19.90"]')
+    rows = [{"td": ["x", f"KIT-{n}"]} for n in (1, 2)]
+    assert moved(rows, rows[::-1]) == ('["KIT-1", "KIT-2"]', '["KIT-2", "KIT-1"]')
+    assert "object" in moved(rows, rows[::-1], unordered={"$.kits[*].td": None})[0]
+
+
 def test_what_identifies_items_is_masked_where_it_is_secret() -> None:
+    below = [{"password": {"#text": word}} for word in ("hunter-one", "hunter-two")]
+    assert "hunter" not in "".join(moved(below, below[::-1]))
     tokens = [{"name": f"ghp_{letter * 36}"} for letter in "ab"]
     assert "ghp_" not in "".join(moved(tokens, tokens[::-1]))
     inside = [{"id": "hunter-one"}, {"id": "hunter-two"}]

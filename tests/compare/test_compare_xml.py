@@ -122,6 +122,12 @@ def test_namespaces_that_end_alike_are_told_apart(documents: Callable[..., Resul
     assert documents(known, known.replace(" i:", ' xmlns:j="urn:xsi" j:type="c" i:')).verdict == "mismatched"
 
 
+def test_elements_in_another_order_are_told_apart(documents: Callable[..., Result]) -> None:
+    one, two = '<line n="1"><sku>A</sku></line>', '<line n="2"><sku>B</sku></line>'
+    (found,) = documents(f"<o>{one}{two}</o>", f"<o>{two}{one}</o>").differences
+    assert (found.kind, found.legacy, found.candidate) == ("order", '["A", "B"]', '["B", "A"]')
+
+
 def test_secrets_in_xml_are_never_shown(documents: Callable[..., Result]) -> None:
     for page in (
         "<a><password>{}</password></a>", '<a token="{}"/>', '<a><param name="password" value="{}"/></a>',
