@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.compare.wording import number, percent
+from proxy.compare.wording import number, percent, plural
 from proxy.config.model import Stage
 from proxy.messages import Histogram, Paired
 
@@ -126,7 +126,8 @@ def _unseen(evidence: Evidence) -> list[Bias]:
     if evidence.unpaired and requests:
         share = evidence.unpaired / requests
         what = f"{number(evidence.unpaired, 'request')} that the candidate answered"
-        found.append(Bias("unpaired", f"{what} were not compared: shadow.reverse is off.", share))
+        were = plural(evidence.unpaired, "was", "were")
+        found.append(Bias("unpaired", f"{what} {were} not compared: shadow.reverse is off.", share))
     if evidence.selfs:
         pairs = evidence.selfs + evidence.compared
         what = f"{number(evidence.selfs, 'shadow')} went to legacy itself, to learn its noise"
@@ -139,12 +140,13 @@ def _lost(evidence: Evidence) -> list[Bias]:
     dropped = sum(evidence.dropped.values())
     sampled = dropped + evidence.unjudged + evidence.incomparable + evidence.compared
     if dropped:
-        what = f"{number(dropped, 'shadow')} were dropped ({counts(evidence.dropped)})"
-        found.append(Bias("dropped", f"{what}: they are missing, and not by chance.", dropped / sampled))
+        what = f"{number(dropped, 'shadow')} {plural(dropped, 'was', 'were')} dropped ({counts(evidence.dropped)})"
+        missing = plural(dropped, "it is", "they are")
+        found.append(Bias("dropped", f"{what}: {missing} missing, and not by chance.", dropped / sampled))
     if evidence.unjudged:
         what = f"{number(evidence.unjudged, 'pair')} without a verdict"
         found.append(
-            Bias("not-judged", f"{what}: they wait for the comparator, or it ended before their turn.",
+            Bias("not-judged", f"{what}: waiting for the comparator, or it ended before their turn.",
                  evidence.unjudged / sampled)
         )  # fmt: skip
     if evidence.incomparable:

@@ -220,7 +220,10 @@ def _judged(evidence: Evidence) -> Criterion:
     if not sampled:
         return Criterion(name, "unknown", "No pair was sampled.", None, MAX_UNJUDGED)
     share = lost / sampled
-    seen = f"{lost:,} of {number(sampled, 'sampled pair')} ({percent(share)}) were dropped, incomparable or not judged"
+    were = plural(lost, "was", "were")
+    seen = (
+        f"{lost:,} of {number(sampled, 'sampled pair')} ({percent(share)}) {were} dropped, incomparable or not judged"
+    )
     if share > MAX_UNJUDGED:
         return Criterion(name, "unknown", f"{seen}: what is left says too little.", share, MAX_UNJUDGED)
     seen = seen if lost else "No sampled pair was lost"
@@ -238,6 +241,8 @@ def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     legacy = paired.legacy_errors / n
     delta = paired.candidate_errors / n - legacy
     what = f"The candidate fails on {paired.candidate_errors:,} and legacy on {paired.legacy_errors:,} of {n:,} pairs"
+    if fell := sum(evidence.fallbacks.values()):
+        what += f" ({number(fell, 'request')} that fell back {plural(fell, 'counts', 'count')} under fallbacks)"
     if (own := _at_least(failed, answered, wanted)) - legacy > delta:
         delta = own - legacy
         what = (

@@ -1,0 +1,32 @@
+"""What a verdict says of its evidence, in words that fit the numbers."""
+
+from __future__ import annotations
+
+from proxy.compare.evidence import Evidence
+from proxy.compare.readiness import assess
+from proxy.config.comparing import ReadyWhen
+from proxy.messages import Paired
+
+WANTED = ReadyWhen()
+
+
+def test_beside_errors_of_pairs_stands_where_requests_that_fell_back_are_counted() -> None:
+    def errors(**more: int) -> str:
+        evidence = Evidence(
+            route="r", stage="live", pairs=4000, paired=Paired(), candidate_requests=1000, fallbacks=more
+        )
+        return next(each.sentence for each in assess(evidence, WANTED).criteria if each.name == "error_delta_below")
+
+    assert "of 4,000 pairs (14 requests that fell back count under fallbacks);" in errors(connect=13, reset=1)
+    assert "of 4,000 pairs (1 request that fell back counts under fallbacks);" in errors(connect=1)
+    assert "of 4,000 pairs;" in errors()
+
+
+def test_one_that_is_lost_is_spoken_of_as_one() -> None:
+    found = assess(
+        Evidence(route="r", stage="live", equal=4000, requests=4000, unpaired=1, dropped={"memory": 1}), WANTED
+    )
+    said = {each.name: each.sentence for each in (*found.bias, *found.criteria)}
+    assert said["dropped"] == "1 shadow was dropped (memory 1): it is missing, and not by chance."
+    assert said["unpaired"].startswith("1 request that the candidate answered was not compared")
+    assert said["judged"].startswith("1 of 4,001 sampled pairs (0.025 %) was dropped")
