@@ -28,6 +28,8 @@ MAX_RULES_TRIED = 200
 """Rules that are left out one by one to see what each does; further ones are counted."""
 MAX_COUNTED = 10_000
 """Kinds of difference that are counted for that; the rest counts as one more."""
+SECONDS_COUNTED = 1.0
+"""For a walk that counts: a comparison that had nearly no time left is not to differ from its own repetition."""
 
 _MEDIA = {
     ".json": "application/json", ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson",
@@ -37,7 +39,6 @@ _MEDIA = {
     ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
 }  # fmt: skip
 _RULES = ("ignore", "unordered", "tolerance", "match", "rename", "map")
-
 
 Places = tuple[tuple[str, str, int, int], ...]
 """Differences as (kind, path, how many of them, of how many)."""
@@ -126,7 +127,7 @@ class _Trial:
     def effects(self, rules: Compare) -> list[_Effect]:
         """What each rule does to this pair, found by leaving it out. One without effect stays left out: of two that do
         the same the last one does it, and all that do nothing can be deleted together."""
-        counted = Budget(differences=MAX_COUNTED)
+        counted = Budget(differences=MAX_COUNTED, seconds=SECONDS_COUNTED)
         with_all = _counts(self.judge(rules, counted))
         effects = []
         for rule, path in _rules_in(rules)[:MAX_RULES_TRIED]:
