@@ -31,6 +31,13 @@ FOLLOWED_SECONDS: Final = 0.01
 once: 10 MB, or far less in tiny chunks. What goes over it is taken off the next sweeps; till then the others wait."""
 
 
+def owed(followed: float, before: float, used: float) -> float:
+    """What shadows have had of the loop too much at a sweep, in seconds: ``followed`` until now, ``before`` at the last
+    sweep, and of the CPU the worker has ``used`` since. While the machine keeps the worker waiting, a clock on the wall
+    goes on: that time was not theirs."""
+    return max(0.0, min(followed, before + used) - FOLLOWED_SECONDS)
+
+
 def no_place(worker: Worker, stats: RouteStats, plan: RoutePlan, way: Way, now: float) -> str:
     """Why nothing may be asked of an upstream beside the clients' requests; an empty text if it may."""
     upstream, runtime = way.upstream, worker.runtime

@@ -21,7 +21,7 @@ import sys
 from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
@@ -29,7 +29,7 @@ import uvloop
 from proxy.config.model import AccessLog as AccessLogSettings
 from proxy.config.model import settings_from_document
 from proxy.core.snapshot import build_snapshot
-from proxy.dataplane.asking import FOLLOWED_SECONDS
+from proxy.dataplane.asking import owed
 from proxy.dataplane.connection import refuse, serve
 from proxy.dataplane.request_body import ReplayMemory
 from proxy.dataplane.runtime import Runtime
@@ -103,6 +103,8 @@ class Worker:
         self.shadow_bytes = 0
         self.waiting = 0  # writes that wait for the time of their reads
         self.followed = 0.0  # seconds that shadows took of the event loop, beyond their share of the sweeps until now
+        self._owed = 0.0  # of them, at the last sweep
+        self._used = thread_time()
         self.lag = 0.0  # seconds, of the last sweep
         self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
         self.in_flight = 0
@@ -248,7 +250,9 @@ class Worker:
 
     def _keep_time(self, now: float) -> None:
         """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
-        self.followed = max(0.0, self.followed - FOLLOWED_SECONDS)
+        used = thread_time()
+        self.followed = self._owed = owed(self.followed, self._owed, used - self._used)
+        self._used = used
         for clients in (self._clients, self._turned_away):
             for client in [c for c in clients if c.fiber.deadline <= now]:
                 client.fiber.sweep(now)

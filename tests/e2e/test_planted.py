@@ -177,6 +177,10 @@ class World:
         routes = (await self.admin("/api/status"))["routes"]
         return sum(sum(route["verdicts"].values()) for route in routes)
 
+    async def dropped(self) -> int:
+        routes = (await self.admin("/api/status"))["routes"]
+        return sum(sum(route["dropped"].values()) for route in routes)
+
     async def when(self, look: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
         """What ``look`` sees once it holds, or at last."""
         for _ in range(100):
@@ -215,7 +219,7 @@ async def test_every_planted_regression_is_found_and_nothing_else(world: World) 
     assert await world.when(world.open, lambda findings: not findings) == [], "noise is not learned"
     await world.reload(sample="0%")
 
-    before = await world.compared()
+    before, dropped = await world.compared(), await world.dropped()
     await world.many([(route, "") for route in REQUESTS for _ in range(40)])
     await world.until_compared(before + 40 * len(REQUESTS))
     assert await world.open() == [], "false alarms"
@@ -235,6 +239,11 @@ async def test_every_planted_regression_is_found_and_nothing_else(world: World) 
         return {(finding["route"], finding["kind"], finding["path"]) for finding in findings}
 
     found = await world.when(world.open, lambda findings: wanted.keys() <= named(findings))
+    missed = [(one.route, number) for number, one in world.catalog.items()
+              if (one.route, one.kind, one.path) not in named(found)]  # fmt: skip
+    if 0 < len(missed) <= await world.dropped() - dropped:  # where the machine had no time, shadows were not sent
+        await world.many(missed, at_once=1)
+        found = await world.when(world.open, lambda findings: wanted.keys() <= named(findings))
     assert {key: name for key, name in wanted.items() if key not in named(found)} == {}
     for finding in found:
         for sample in finding["samples"]:
