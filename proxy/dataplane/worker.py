@@ -103,8 +103,7 @@ class Worker:
         self.shadow_bytes = 0
         self.waiting = 0  # writes that wait for the time of their reads
         self.followed = 0.0  # seconds that shadows took of the event loop, beyond their share of the sweeps until now
-        self._owed = 0.0  # of them, at the last sweep
-        self._used = thread_time()
+        self._owed, self._used = 0.0, thread_time()  # of them, and of the CPU until then, at the last sweep
         self.lag = 0.0  # seconds, of the last sweep
         self.due = NEVER  # the next one; sockets are heard before clocks, so it may be late already
         self.in_flight = 0
@@ -250,9 +249,8 @@ class Worker:
 
     def _keep_time(self, now: float) -> None:
         """Resume whoever waits too long, cut who does not take its last bytes, close what is idle too long."""
-        used = thread_time()
-        self.followed = self._owed = owed(self.followed, self._owed, used - self._used)
-        self._used = used
+        before, self._used = self._used, thread_time()
+        self.followed = self._owed = owed(self.followed, self._owed, self._used - before)
         for clients in (self._clients, self._turned_away):
             for client in [c for c in clients if c.fiber.deadline <= now]:
                 client.fiber.sweep(now)
