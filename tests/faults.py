@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from time import monotonic
 from typing import Any, Literal, Self, TypeVar
 
+from ports import free_port
 from scripted import PATIENCE, Raw, reset
 
 PIECE_BYTES = 64 * 1024
@@ -77,8 +78,8 @@ class FaultProxy:
 
     async def listen(self) -> None:
         """Accept connections (again, on the same port)."""
+        self.port = self.port or free_port()
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, backlog=4096)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Refuse new connections; open ones stay."""

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from scripted import (
     LIMIT,
     PATIENCE,
@@ -27,7 +28,6 @@ from scripted import (
     Message,
     Upstream,
     chunked,
-    free_port,
     ok,
     request,
     reset,
@@ -50,7 +50,7 @@ from proxy.messages import (
 )
 from proxy.wire.ipc import Channel
 
-__all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked", "free_port",
+__all__ = ["NO_BREAKER", "Act", "Client", "Fields", "Message", "Upstream", "Worker", "chunked",
            "migration", "ok", "plain", "request", "reset", "running", "until"]  # fmt: skip
 
 QUICK_FIGURES = "from proxy.dataplane import worker; worker.STATS_SECONDS = 0.1; worker.main()"

@@ -12,19 +12,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Self
 
+from ports import free_port
+
 from proxy.wire.body import ChunkedBody, chunk
 
 Fields = list[tuple[bytes, bytes]]
 LIMIT = 64 * 1024 * 1024
 PATIENCE = 15.0
 """Seconds after which something that should have happened is a failure; no test waits for it on purpose."""
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -157,10 +152,10 @@ class Upstream:
         await self.close()
 
     async def listen(self) -> None:
+        self.port = self.port or free_port()
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, limit=LIMIT, ssl=self._tls, backlog=4096
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     @property
     def url(self) -> str:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import Upstream, free_port, running
+from harness import Upstream, running
+from ports import free_port
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(os.environ.get("BANYAN_CASES", ROOT.parent / "shared" / "cases"))
@@ -36,7 +37,7 @@ async def judge(shard: list[str], folder: Path) -> list[dict[str, object]]:
             "--cases", str(CASES / "http_cases.json"), "--responses", str(CASES / "http_response_cases.json"),
             "--only", ",".join(shard), "--wait", str(WAIT_SECONDS), "--out", str(out), stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        await runner.wait()
+        assert await runner.wait() in {0, 1}, "the runner itself failed: see its standard error"
         return list(json.loads(out.read_text()))
 
 

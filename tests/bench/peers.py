@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import install, procs
+from tests.ports import free_port
 
 SIZES = {"112": 112, "10k": 10_000, "1m": 1024 * 1024}
 MANY = 1_000_000
@@ -61,7 +62,7 @@ def body(size: int) -> bytes:
 
 def start_origin(processes: procs.Processes, cores: list[int]) -> Origin:
     """nginx with the answers in a folder in memory. Raises RuntimeError when it does not come up."""
-    origin = Origin(procs.free_port(), procs.free_port())
+    origin = Origin(free_port(), free_port())
     folder = processes.folder
     for name, size in SIZES.items():
         (folder / f"body-{name}").write_bytes(body(size))
@@ -105,7 +106,7 @@ def start_proxy(name: str, processes: procs.Processes, origin: Origin, cores: li
     binary = install.find(name)
     if binary is None:
         raise RuntimeError(f"{name} is not installed here")
-    port, admin = procs.free_port(), procs.free_port()
+    port, admin = free_port(), free_port()
     label = f"{name}-{port}"
     argv = _COMMANDS[name](binary, processes.folder, port, admin, origin, workers)
     # Banyan's supervisor and comparator are not the data plane: they stay with the load, only its workers move.

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -152,18 +150,6 @@ def resident(pids: Iterable[int]) -> int:
             if line.startswith("Rss:"):
                 total += int(line.split()[1]) * 1024
     return total
-
-
-def free_port() -> int:
-    """A free loopback port below the ephemeral range, so that no outgoing connection takes it meanwhile."""
-    while True:
-        port = random.randrange(18_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_until(ready: Callable[[], bool], seconds: float) -> bool:

@@ -24,13 +24,14 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-from tests.bench.procs import Processes, alive, descendants, free_port
+from tests.bench.procs import Processes, alive, descendants
 from tests.chaos.ledger import Reader
 from tests.chaos.payload import Side
 from tests.chaos.routes import LEGACY
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # faults finds its neighbours where tests do
 from faults import FaultProxy
+from ports import free_port
 
 START_SECONDS = 30.0
 STOP_SECONDS = 12.0

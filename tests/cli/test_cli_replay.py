@@ -11,9 +11,10 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from faults import Background
+from ports import free_port
 from recorded import said
 from replays import INCONCLUSIVE, JSON, MATCHED, MISMATCHED, UNREACHABLE, Run, material, outcome, recorded
-from scripted import Act, Message, Upstream, free_port, ok
+from scripted import Act, Message, Upstream, ok
 
 from proxy.cli import main, replaying
 from proxy.messages import Answer

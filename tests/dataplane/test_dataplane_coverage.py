@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import Act, Upstream, Worker, chunked, free_port, migration, ok, running, until
+from harness import Act, Upstream, Worker, chunked, migration, ok, running, until
+from ports import free_port
 from shadows import mine, settled, sides
 
 from proxy.core.coverage import LOOKS_FIRST, parse_cell

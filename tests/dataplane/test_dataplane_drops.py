@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import NO_BREAKER, Act, Upstream, Worker, chunked, free_port, migration, ok, reset, running
+from harness import NO_BREAKER, Act, Upstream, Worker, chunked, migration, ok, reset, running
+from ports import free_port
 from shadows import mine, settled, sides
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from harness import NO_BREAKER, Act, Upstream, Worker, free_port, migration, ok, running, until
+from harness import NO_BREAKER, Act, Upstream, Worker, migration, ok, running, until
+from ports import free_port
 
 from proxy.messages import EndpointWord, UpstreamFigures
 from proxy.wire.tasks import spawn

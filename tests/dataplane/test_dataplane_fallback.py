@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import pytest
 from faults import black_hole
-from harness import Act, Client, Message, Upstream, Worker, chunked, free_port, migration, ok, request, reset, until
+from harness import Act, Client, Message, Upstream, Worker, chunked, migration, ok, request, reset, until
+from ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

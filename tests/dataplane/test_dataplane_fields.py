@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from harness import Act, Upstream, Worker, free_port, migration, ok, plain
+from harness import Act, Upstream, Worker, migration, ok, plain
+from ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from faults import endless, huge
-from harness import NO_BREAKER, Act, Message, Upstream, Worker, chunked, free_port, migration, ok, until
+from harness import NO_BREAKER, Act, Message, Upstream, Worker, chunked, migration, ok, until
+from ports import free_port
 from scripted import Raw
 from shadows import mine, settled, sides, total
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from faults import Background
+from ports import free_port
 from running import Banyan, Setup, ask, eventually
-from scripted import Message, Upstream, free_port, ok
+from scripted import Message, Upstream, ok
 
 KEY = "a redaction key for tests"
 CANARY = "canary-hunter2-secret"

@@ -5,7 +5,8 @@ import time
 
 import pytest
 from faults import black_hole
-from harness import Act, Message, Upstream, Worker, free_port, ok, plain, reset, until
+from harness import Act, Message, Upstream, Worker, ok, plain, reset, until
+from ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

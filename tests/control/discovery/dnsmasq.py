@@ -11,7 +11,7 @@ from pathlib import Path
 import dns.message
 import dns.query
 import dns.rcode
-from scripted import free_port
+from ports import free_port
 
 
 class Dnsmasq:
