@@ -8,9 +8,10 @@ DEMO_SECONDS ?= 20
 # The traffic path compiled (see setup.py), beside the sources: tests and benchmark run on it, editing needs no rebuild.
 COMPILED := build/compiled
 TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
+PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
-.PHONY: compiled demo test lint bench chaos outage fuzz run clean
+.PHONY: compiled demo test interpreted lint bench chaos outage fuzz run clean
 
 $(VENV)/.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Banyan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -23,11 +24,15 @@ demo: $(VENV)/.stamp
 
 test: $(VENV)/.stamp
 	@tests/install-servers.sh
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 ifeq ($(ARGS),)
-	@$(MAKE) --no-print-directory $(COMPILED)/.stamp
-	@[ ! -d $(COMPILED)/proxy ] || $(ON_COMPILED) $(BIN)/python -m pytest -n 4 --dist loadfile $(TRAFFIC_TESTS)
+	@$(MAKE) --no-print-directory -j 2 interpreted $(COMPILED)/.stamp
+	@[ ! -d $(COMPILED)/proxy ] || $(ON_COMPILED) $(PYTEST) $(TRAFFIC_TESTS)
+else
+	$(PYTEST) $(ARGS)
 endif
+
+interpreted: $(VENV)/.stamp
+	$(PYTEST)
 
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .

@@ -85,7 +85,9 @@ def test_traffic_follows_the_name_server_and_survives_its_loss(
     dnsmasq.stop()
     eventually(lambda: of_monolith(banyan)["discovery"]["state"] == "lost", 30.0)
     known = of_monolith(banyan)
-    assert known["discovery"]["last_error"].startswith("_http._tcp.shop.test: the name server did not answer")
+    last = known["discovery"]["last_error"]  # which question it was on when the server went is chance
+    assert last.startswith(("_http._tcp.shop.test: ", "shop.test: "))
+    assert "the name server did not answer" in last
     assert known["discovery"]["answer_age_seconds"] > 0
     assert answering(banyan) == {0, 1}
     assert b'banyan_discovery_up{upstream="monolith"} 0.0' in ask(banyan.admin + "/metrics").body
