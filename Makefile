@@ -8,7 +8,7 @@ DEMO_SECONDS ?= 20
 # The traffic path compiled (see setup.py), beside the sources: tests and benchmark run on it, editing needs no rebuild.
 COMPILED := build/compiled
 TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
-PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 .PHONY: compiled demo test interpreted lint bench chaos outage fuzz run clean

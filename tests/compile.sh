@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the traffic path into the folder $2 with the Python in $1: a whole wheel, unpacked. As root on Debian it
-# installs the compiler or the headers that are missing; elsewhere the folder stays without the package then, so that
-# tests and benchmark run interpreted, and under CI=true that is a failure.
+# Compiles the traffic path into the folder $2 with the Python in $1, beside the rest of the package. As root on
+# Debian it installs the compiler or the headers that are missing; elsewhere the folder stays without the package then,
+# so that tests and benchmark run interpreted, and under CI=true that is a failure.
 set -u
 bin=$1 target=$2
 header=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
@@ -19,10 +19,11 @@ if ! can_compile; then
     [ "${CI:-}" != true ]
     exit
 fi
-set -e
-echo "compiling the traffic path (about a minute)"
-wheels=$(mktemp -d)
-trap 'rm -rf "$wheels"' EXIT
-BANYAN_COMPILE=1 "$bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w "$wheels" .
-"$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$target" "$wheels"/*.whl
+echo "compiling the traffic path (a minute or two)"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! BANYAN_COMPILE=1 "$bin/python" setup.py --quiet build --build-base build/work --build-lib "$target" >"$log" 2>&1; then
+    cat "$log"
+    exit 1
+fi
 touch "$target/.stamp"
