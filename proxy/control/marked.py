@@ -114,10 +114,12 @@ def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
             rows += [_row(left, right, whole=placed["whole"]) for left, right in _beside(*told)]
             continue
         for (text, mine), (_, yours) in zip(*told, strict=True):
-            elsewhere += [_Elsewhere(len(rows), side, it) for side, it in enumerate((mine, yours)) if it.itself]
-            said = [it.what for it in (mine, yours) if not it.itself and it.of == 1 and it.what in names]
+            apart = mine.place != yours.place
+            both = list(enumerate((mine, yours)))
+            elsewhere += [_Elsewhere(len(rows), side, it) for side, it in both if apart and it.itself]
+            said = [it.what for _, it in both if not (apart and it.itself) and it.of == 1 and it.what in names]
             rows.append([" ", text, text, own if own in said else "".join(said[:1])])
-    record["side_by_side"] = rows = _take_elsewhere(rows, elsewhere, names)
+    record["side_by_side"] = rows = _take_elsewhere(rows, elsewhere, default)
     if any(row[3] == UNPLACED for row in rows):
         return str(placed["why"]) or "not every difference of this pair has a place that is known"
     return ""
@@ -183,9 +185,9 @@ def _moved(record: dict[str, Any], names: set[str]) -> str:
     return " ".join(told)
 
 
-def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], names: list[str]) -> list[Row]:
+def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], default: str) -> list[Row]:
     """Of lines that are written alike the rows may have put others beside each other than the comparison: then the
-    nearest one that is without a partner in the rows is the difference, in a row of its own."""
+    nearest one that is without a partner in the rows is the difference, else the line itself; in a row of its own."""
     alone: dict[tuple[int, str], list[int]] = {}
     for number, row in enumerate(rows):
         for side in (0, 1) if row[0] == "~" else (0,) if row[0] == "-" else (1,) if row[0] == "+" else ():
@@ -198,14 +200,14 @@ def _take_elsewhere(rows: list[Row], elsewhere: list[_Elsewhere], names: list[st
             nearest = min(near, key=lambda other: abs(other - number))
             near.remove(nearest)
             taken.setdefault(nearest, {})[side] = line.what
-        elif line.of == 1 and line.what in names:
-            rows[number][3] = line.what
+        else:
+            taken.setdefault(number, {})[side] = line.what
     told: list[Row] = []
     for number, row in enumerate(rows):
         if number not in taken:
             told.append(row)
             continue
-        whats = [taken[number].get(side, row[3]) for side in (0, 1)]
+        whats = [taken[number].get(side, row[3] or default) for side in (0, 1)]
         told += [["-", row[1], "", whats[0]]] if row[0] != "+" else []
         told += [["+", "", row[2], whats[1]]] if row[0] != "-" else []
     return told

@@ -146,6 +146,14 @@ def test_of_items_that_are_written_alike_the_one_without_a_partner_stands_out(
         assert {row[3][:1] for row in rows} == {"d"}
 
 
+def test_lines_that_are_written_alike_are_apart_where_they_are_two_differences() -> None:
+    made = compared({"a": [], "b": None, "d": [0]}, {"d": [], "a": [0]}, {})
+    kinds = {f"d{n}": (each["kind"], each["path"]) for n, each in enumerate(made["differences"])}
+    assert mark_rows(made, lambda _: "") == ""
+    rows = [(row[0], kinds[row[3]]) for row in made["side_by_side"] if "0" in row[1] + row[2]]
+    assert rows == [("-", ("missing", "$.d[*]")), ("+", ("extra", "$.a[*]"))]
+
+
 def test_a_record_without_places_says_so() -> None:
     made = record(changed(("1", "2")))
     del made["places"]
@@ -256,5 +264,7 @@ def test_no_line_is_lost_and_none_stands_beside_one_of_another_difference(
     texts = [side_text(made, side) for side in (1, 2)]
     mark_rows(made, lambda _: "")
     assert [side_text(made, side) for side in (1, 2)] == texts
+    if made["places"]["whole"]:
+        assert {f"d{n}" for n in range(len(made["differences"]))} <= {row[3] for row in made["side_by_side"]}
     one_sided = {f"d{n}" for n, each in enumerate(made["differences"]) if each["kind"] in ("missing", "extra")}
     assert not [row for row in made["side_by_side"] if row[0] == "~" and row[3] in one_sided]
