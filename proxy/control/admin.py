@@ -201,15 +201,12 @@ class Admin:
         body = await _body(request, {"stage": str, "percent": int, "reason": str})
         if "stage" not in body:
             raise RefusedError(400, "bad-body", "the body needs a stage")
+        route = request.match_info["id"]
+        verdict = await self._verdict_before(route, body["stage"])
         done = await self._operations.set_stage(
-            request.match_info["id"],
-            body["stage"],
-            body.get("percent"),
-            body.get("reason", ""),
-            request[ACTOR],
-            _expected(request),
+            route, body["stage"], body.get("percent"), body.get("reason", ""), request[ACTOR], _expected(request)
         )
-        return self._changed(done, await self._verdict_of_users(done.event.route))
+        return self._changed(done, verdict)
 
     async def _say(self, request: web.Request) -> web.Response:
         operations, actor, fingerprint = self._operations, request[ACTOR], request.match_info["id"]
@@ -236,16 +233,16 @@ class Admin:
         )
         return self._changed(done)
 
-    async def _verdict_of_users(self, route: str) -> Readiness | None:
-        """The verdict of a route whose users may get the candidate; it never fails a change that is done."""
+    async def _verdict_before(self, route: str, stage: str) -> Readiness | None:
+        """The verdict on which a route may be moved to users; at its new stage it has yet to show some things. It never
+        refuses a change."""
         try:
-            shown = self._operations.route(route).stage not in ("legacy", "shadow")
-            return await self._verdicts.of(route) if shown else None
-        except RefusedError:  # the route has just left the configuration
+            return None if stage in ("legacy", "shadow") else await self._verdicts.of(route)
+        except RefusedError:  # there is no such route: the change says so
             return None
 
-    def _changed(self, done: Change, ready: Readiness | None = None) -> web.Response:
-        shown = views.change(self._operations, done, ready)
+    def _changed(self, done: Change, before: Readiness | None = None) -> web.Response:
+        shown = views.change(self._operations, done, before)
         return web.json_response(shown, headers={"ETag": f'"{done.event.version}"'})
 
 

@@ -186,8 +186,8 @@ def event(one: Event) -> Json:
     return one._asdict()
 
 
-def change(operations: Operations, done: Change, readiness: Readiness | None = None) -> Json:
-    """A change that was done; ``readiness`` is the route's verdict where that matters."""
+def change(operations: Operations, done: Change, before: Readiness | None = None) -> Json:
+    """A change that was done; ``before`` is the route's verdict when it was asked for, where that matters."""
     warnings = []
     if not done.settled:
         warnings.append("not every worker has confirmed it yet; look at the status")
@@ -196,8 +196,9 @@ def change(operations: Operations, done: Change, readiness: Readiness | None = N
         warnings.append("the route's kill switch is on in the file: legacy answers whatever the stage")
     if route is not None and route.stage == "canary" and not route.canary.percent:
         warnings.append("canary 0 %: no user gets the candidate by percent; say --percent")
-    if readiness is not None and readiness.verdict != "ready":
-        warnings.append(f"its readiness: {readiness.summary}")
+    users = route is not None and route.stage not in ("legacy", "shadow")
+    if users and before is not None and before.verdict != "ready":
+        warnings.append(f"its readiness: {before.summary}")
     return {
         "route": done.event.route,
         "stage": route.stage if route else None,

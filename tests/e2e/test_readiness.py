@@ -70,6 +70,10 @@ def test_inconclusive_then_not_ready_then_accepted_and_ready(operator: Operator,
     assert "**Ready: every criterion is met" in report
     assert re.search(rf"\| `{fingerprint}` \| type `\$\.total` +\| local \| the contract says text \| for good", report)
 
+    moved = operator.run("stage", "orders-read", "canary", "--percent", "1", "--reason", "as advised")
+    assert (moved.returncode, moved.stderr) == (0, "")  # what canary itself has yet to show is no warning
+    assert operator.run("stage", "orders-read", "shadow", "--reason", "back").returncode == 0
+
     taken_back = operator.run("unaccept", fingerprint, "--reason", "it does not")
     assert taken_back.returncode == 0, taken_back.stderr
     assert operator.verdict() == NOT_READY
