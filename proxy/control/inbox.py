@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from math import inf, nextafter
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ FORGET_SECONDS = 366 * 86400.0
 """After the last word of a person on a difference that the diff log does not know any more, until it is forgotten."""
 SETTLE_SECONDS = 3.0
 """After a reload, until evidence counts again: the comparator may still judge by the rules of before."""
+MAX_UNSAID = 100
+"""Changes of what routes are judged by that wait for a store that is lost; of older ones the next one tells."""
 JUDGED_ANEW = "its requests, its candidate or the rules of comparing changed"
 BANYAN = "banyan"
 """The actor of what nobody did."""
@@ -98,6 +101,7 @@ class Inbox:
         self._marks: dict[str, list[Mark]] = {}  # by fingerprint
         self._routes: dict[str, str] = {}  # of the fingerprints that something was said of
         self._last_event = 0
+        self._unsaid: list[tuple[dict[str, str], float, str]] = []  # digests by route, since when, who
         self._known_settings: Settings | None = None
         self._noise: dict[str, Noise] = {}
         self._looked_gone = 0.0
@@ -128,28 +132,29 @@ class Inbox:
 
     async def judged_by(self, settings: Settings, actor: str, settled: float) -> None:
         """Take it that routes are judged by ``settings`` from ``settled`` seconds from now on; recorded where that is a
-        change. A store that is lost records nothing."""
-        digests = {route.id: _digest(settings, route.id) for route in settings.routes}
-        since = self._clock() + settled
+        change. While the store is lost there are no verdicts, and it is said when the store is back."""
+        digests, since = {route.id: _digest(settings, route.id) for route in settings.routes}, self._clock() + settled
 
-        def work() -> list[str]:
-            changed = self._ledger.evidence.judged_by(digests, since)
-            for route in changed:
+        def work() -> None:
+            self._unsaid = [*self._unsaid[1 - MAX_UNSAID :], (digests, since, actor)]
+            self._say_judged()
+
+        with suppress(StoreLostError):
+            await self._ledger.call(work)
+
+    # -- in the store's thread --------------------------------------------------------------------------------------
+
+    def _say_judged(self) -> None:
+        while self._unsaid:
+            digests, since, actor = self._unsaid[0]
+            for route in self._ledger.evidence.judged_by(digests, since):
                 self._ledger.counters.mark(self._clock(), route)
                 self._ledger.events.append(
                     at=self._clock(), actor=actor, action="compare-changed", route=route, before={},
                     after={"evidence_since": since}, reason=JUDGED_ANEW,
                 )  # fmt: skip
-            return changed
-
-        try:
-            changed = await self._ledger.call(work)
-        except StoreLostError:
-            return
-        for route in changed:
-            log_line("info", "evidence-restarted", route=route, why=JUDGED_ANEW)
-
-    # -- in the store's thread --------------------------------------------------------------------------------------
+                log_line("info", "evidence-restarted", route=route, why=JUDGED_ANEW)
+            self._unsaid = self._unsaid[1:]
 
     def look(self, route: str | None = None) -> list[Standpoint]:
         """Where all differences stand, of one route or of all."""
@@ -182,6 +187,7 @@ class Inbox:
 
     def restarted(self, route: str) -> Restart | None:
         """Since when evidence of a route counts, apart from its window, and why; None: from the beginning."""
+        self._say_judged()
         self._read_marks()
         found = [Restart(self._ledger.evidence.judged_since(route), JUDGED_ANEW)]
         last_seen = {kept.fingerprint: kept.last for kept in self._ledger.diffs.kept(route)}
@@ -259,6 +265,7 @@ class Inbox:
         return rule is not None and is_noise(one.rates, rule)
 
     def _sweep(self) -> Expected | None:
+        self._say_judged()
         now = self._clock()
         version = self._ledger.version()
         search = now - self._looked_gone >= GONE_SECONDS

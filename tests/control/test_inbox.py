@@ -296,3 +296,26 @@ async def test_a_store_that_can_only_be_read_is_not_back(rig: Rig, capsys: pytes
     assert rig.ledger.up
     said = capsys.readouterr().err
     assert (said.count('"store-lost"'), said.count('"store-back"')) == (1, 1)
+
+
+async def test_rules_that_change_while_the_store_is_lost_begin_evidence_anew_when_it_is_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.inbox.judged_by(rig.settings, "start", 0.0)
+
+    def lost(*_: object) -> list[str]:
+        raise sqlite3.OperationalError("database is locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(rig.ledger.evidence, "judged_by", lost)
+        for number, change in enumerate(({"ignore": ["$.x"]}, {})):
+            rig.now = NOON + 100 * (number + 1)
+            rig.settings = settings(compare=change)
+            await rig.inbox.judged_by(rig.settings, "dana", 3.0)
+        with pytest.raises(StoreLostError):
+            await rig.restarted()
+    rig.now = NOON + 300
+    found = await rig.restarted()
+    assert found is not None
+    assert found[0] == NOON + 203
+    assert await rig.actions() == ["compare-changed"] * 2
