@@ -218,7 +218,8 @@ class Asking(Holder):
                 self._leave(connection)
                 break
             worker.followed += monotonic() - now
-            await fiber.park(by)
+            if not connection.pending:
+                await fiber.park(by)
             now = monotonic()
         shadow.seconds = now - sent
 

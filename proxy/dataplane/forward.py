@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proxy.dataplane.request_body import RequestBody
     from proxy.dataplane.upstreams import Way
     from proxy.wire.downstream import ClientConnection
+    from proxy.wire.fiber import Fiber
     from proxy.wire.pool import Pool
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
@@ -151,6 +152,8 @@ async def _send_body(
             connection.write(data)
             moved_at = monotonic()
             connection.unfinished = not body.ended
+            if client.pending and not body.ended:
+                await _others_first(client.fiber)
         elif body.ended:
             connection.unfinished = False
         else:
@@ -280,6 +283,8 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
     """Wait until there is more of the answer (or it is at its end) and the client can take it."""
     client, fiber, body = exchange.client, exchange.client.fiber, exchange.body
     by = monotonic() + idle
+    if connection.pending:
+        await _others_first(fiber)
     while True:
         if not client.writable:
             connection.hold()
@@ -298,12 +303,20 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
             return piece
         if connection.ended:
             raise ExchangeError(FailureKind.TRUNCATED)
-        if client.eof and (exchange.chunked or exchange.ends_with_connection):
+        if body is not None and not body.ended and client.pending and connection.writable:
+            await _others_first(fiber)
+        elif client.eof and (exchange.chunked or exchange.ends_with_connection):
             # A stream without end, and the client sends no more: nearly always it has left, which only a write would
             # show. One that still reads gets what comes within this time.
             await fiber.park(min(by, monotonic() + HALF_CLOSED_SECONDS), FailureKind.CLIENT_LEFT)
         else:
             await fiber.park(by, FailureKind.IDLE_TIMEOUT)
+
+
+async def _others_first(fiber: Fiber) -> None:
+    """Go on in the next turn of the event loop: what came is more than is decoded at once."""
+    asyncio.get_running_loop().call_soon(fiber.wake)
+    await fiber.park()
 
 
 async def sleep(exchange: Exchange, seconds: float) -> None:

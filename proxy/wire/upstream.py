@@ -243,6 +243,8 @@ class UpstreamConnection(Sender):
         self._buffer = buffer[stop:]
         self._scanned = 0
         self._parser = self._parsing = None
+        if self._paused:  # by interim answers
+            self.proceed()
         return self._head(parser, parsing, raw, method)
 
     def _head(  # noqa: C901 - one pass over the fields, on the path of every answer
@@ -322,9 +324,8 @@ class UpstreamConnection(Sender):
             piece, self._buffer = body.take(self._buffer)
         except BodyError as error:
             raise ExchangeError(FailureKind.TRUNCATED, Seen.ANSWER_STARTED, str(error)) from None
-        if self._paused and not self.lost:
-            self._paused = False
-            self.transport.resume_reading()
+        if self._paused:
+            self.proceed()
         if body.done:
             if type(body) is LengthBody:  # a chunked one still holds its trailers
                 self.body = None
@@ -343,6 +344,11 @@ class UpstreamConnection(Sender):
         return not self._whole if self.body is None else self.body.done
 
     @property
+    def pending(self) -> bool:
+        """Bytes came that nobody has taken yet."""
+        return bool(self._buffer)
+
+    @property
     def ended(self) -> bool:
         """Nothing more will come, and nothing is left to take."""
         return (self.lost or self.eof) and not self._buffer
@@ -354,23 +360,15 @@ class UpstreamConnection(Sender):
             self.transport.pause_reading()
 
     def proceed(self) -> None:
-        """Read again."""
-        if self._paused and not self.lost:
+        """Read again, unless what came before is enough for now."""
+        if self._paused and not self.lost and len(self._buffer) <= READ_MARK_BYTES:
             self._paused = False
             self.transport.resume_reading()
 
     def release(self, now: float) -> None:
         """The owner is done at ``now`` (monotonic seconds): to the pool if the answer ended as it said, else closed."""
-        if (
-            not self._reusable
-            or self.unfinished
-            or self._buffer
-            or self._paused
-            or self.eof
-            or self.lost
-            or not self.writable
-            or not self.body_done
-        ):
+        usable = self._reusable and self.writable and self.body_done
+        if not usable or self.unfinished or self._buffer or self._paused or self.eof or self.lost:
             self.discard()
             return
         self.owner = None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.body import (
+    CHUNKS_AT_ONCE,
     MAX_CHUNK_LINE_BYTES,
     MAX_TRAILER_BYTES,
     MAX_TRAILERS,
@@ -123,6 +124,16 @@ def test_lines_and_trailers_are_bounded() -> None:
     assert take([b"0\r\n" + b"X: y\r\n" * (MAX_TRAILERS + 1) + b"\r\n"]) is None
     assert take([b"0\r\nX: " + b"y" * MAX_TRAILER_BYTES + b"\r\n\r\n"]) is None
     assert take([b"0\r\nX: " + b"y" * MAX_TRAILER_BYTES + b"y" * 10]) is None
+
+
+def test_of_very_many_chunks_a_bounded_number_is_decoded_at_once() -> None:
+    for more in (0, 1):
+        body, rest = ChunkedBody(), chunk(b"a") * (2 * CHUNKS_AT_ONCE + more) + last_chunk(b"") + b"next"
+        taken = []
+        while not body.done:
+            piece, rest = body.take(rest)
+            taken.append(len(piece))
+        assert (taken, rest) == ([CHUNKS_AT_ONCE, CHUNKS_AT_ONCE, more], b"next")
 
 
 @given(st.binary(max_size=60), st.integers(0, 60), st.lists(st.integers(0, 60), max_size=6))

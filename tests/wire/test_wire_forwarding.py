@@ -192,6 +192,14 @@ async def test_interim_answers_do_not_go_to_http_1_0(worker: Worker) -> None:
             assert (await client.answer(interim=True)).status == 200
 
 
+async def test_interim_answers_of_more_bytes_than_are_read_at_once_hold_up_nothing(worker: Worker) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(b"Link: %b\r\n" % (b"x" * 400) for _ in range(100))
+    async with Upstream(hint * 15 + ok(b"final")) as legacy, await worker.connect() as client:
+        await worker.apply(plain(legacy))
+        client.get()
+        assert [(await client.answer(interim=True)).status for _ in range(16)] == [103] * 15 + [200]
+
+
 async def test_a_flood_of_interim_answers_is_an_invalid_answer(worker: Worker) -> None:
     async with Upstream(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + ok()) as legacy:
         await worker.apply(plain(legacy))
