@@ -131,8 +131,8 @@ class _Store:
         return Known(
             since,
             restart.why if restart is not None else "",
-            self._ledger.evidence.first(route.id, since),
-            self._ledger.evidence.counts(route.id, since),
+            self._ledger.evidence.first(route.id, since, self._now),
+            self._ledger.evidence.counts(route.id, since, self._now),
             self._differences.get(route.id, []),
             since_tally(self.tally(route.id, since), self._ledger.counters.before(since, route.id)),
         )

@@ -14,6 +14,7 @@ import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, groupby
+from math import inf
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -161,23 +162,25 @@ class EvidenceLog:
                 [(route, start, ids.of(route, group), count) for (route, group), count in counts.items() if count],
             )
 
-    def counts(self, route: str, since: float) -> PairCounts:
-        """The pairs in buckets that begin at or after ``since`` (seconds since the epoch).
+    def counts(self, route: str, since: float, until: float = inf) -> PairCounts:
+        """The pairs in buckets that begin at or after ``since`` and not after ``until`` (seconds since the epoch).
 
         A bucket that ``since`` falls into is left out as a whole, an hour if it is old: what is counted happened since.
+        With the present as ``until`` nothing counts that is of a clock that was set back: it happened before.
         """
         rows = self._db.execute(
             "SELECT e.grouped, g.fingerprints, sum(e.count) FROM evidence e"
             " LEFT JOIN evidence_groups g ON g.id = e.grouped"
-            " WHERE e.route = ? AND e.start >= ? GROUP BY e.grouped ORDER BY sum(e.count) DESC, e.grouped",
-            (route, since),
+            " WHERE e.route = ? AND e.start >= ? AND e.start <= ?"
+            " GROUP BY e.grouped ORDER BY sum(e.count) DESC, e.grouped",
+            (route, since, until),
         )
         return _pair_counts(rows)
 
-    def first(self, route: str, since: float) -> float | None:
+    def first(self, route: str, since: float, until: float = inf) -> float | None:
         """When the bucket of the first of these pairs began, in seconds since the epoch; None without a pair."""
         row = self._db.execute(
-            "SELECT min(start) FROM evidence WHERE route = ? AND start >= ?", (route, since)
+            "SELECT min(start) FROM evidence WHERE route = ? AND start >= ? AND start <= ?", (route, since, until)
         ).fetchone()
         return None if row[0] is None else float(row[0])
 

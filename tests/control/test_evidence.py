@@ -233,3 +233,15 @@ async def test_the_report_counts_by_the_hour_what_the_verdict_counts_in_all(know
     assert sum(hour.incomparable for hour in route.trend) == 1
     assert [shown.finding.fingerprint for shown in route.differences] == ["aa"]
     assert route.requests == 50
+
+
+async def test_pairs_from_before_a_clock_was_set_back_are_no_evidence_of_what_came_after(known: Known) -> None:
+    await known.pairs(-2 * HOUR, equal=200)
+    await known.traffic(60)
+    await known.difference("aa", age=60)
+    await known.ledger.call(
+        lambda: known.inbox.say("orders", "aa", Mark("fixed", time.time() - 30, "ann", "deployed"), "new")
+    )
+    assert (await known.verdicts.of("orders")).compared == 0
+    await known.pairs(10, equal=3)
+    assert (await known.verdicts.of("orders")).compared == 3
