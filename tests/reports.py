@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from proxy.compare.readiness import assess
 from proxy.config.comparing import ReadyWhen
 from proxy.config.model import Settings, compare_of
 from proxy.control.findings import Comment, Finding
-from proxy.control.report import Facts, Report, build
+from proxy.control.report import Facts, Report, build, state_of
 from proxy.control.report_figures import Hour
 from proxy.control.report_samples import Answered, SideBySide
 from proxy.core.coverage import Cell, cell_key
@@ -92,6 +93,7 @@ def facts(
         "route": route, "file_stage": route.stage, "override": None, "legacy": "monolith",
         "compare": compare_of(serving, route), "readiness": assess(found, ReadyWhen()), "tally": tally(),
         "trend": [], "findings": findings or [], "pairs": {},
+        "kinds": Counter(state_of(each.state, noisy=each.noisy) for each in findings or []),
     }  # fmt: skip
     return Facts(**(known | more))
 

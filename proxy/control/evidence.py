@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from proxy.compare.evidence import Evidence
@@ -271,6 +272,7 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
                     store.tally(route.id, since),
                     store.trend(route.id, since, known.expected),
                     findings,
+                    Counter(report.state_of(p.standing.state, noisy=p.noisy) for p in known.differences),
                     store.pairs(findings),
                 )
             )

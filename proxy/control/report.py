@@ -6,7 +6,7 @@ do next follows from the verdict of :mod:`proxy.compare.readiness`, so that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from proxy.compare.readiness import Readiness
 from proxy.config.comparing import Compare
 from proxy.config.model import Route, Stage
 from proxy.control.coverage import Coverage, coverage_of
-from proxy.control.findings import Finding
+from proxy.control.findings import Finding, settled
 from proxy.control.report_figures import Hour, Paired, Rule, paired_of, rules_in_force, sizes_of, spans_of
 from proxy.control.report_samples import SideBySide
 from proxy.messages import Histogram, Override, RouteCounters
@@ -80,7 +80,8 @@ class RouteReport(msgspec.Struct, kw_only=True):
     noise: list[Shown]
     accepted: list[Shown]
     fixed: list[Shown]
-    not_listed: int
+    not_listed: dict[str, int]
+    """Field of these four -> how many more kinds of difference are in that state."""
     fallbacks: dict[str, int]
     latency: dict[str, Latency]
     paired: Paired
@@ -111,6 +112,8 @@ class Facts(NamedTuple):
     tally: Tally
     trend: list[Hour]
     findings: list[Finding]
+    kinds: Mapping[str, int]
+    """:func:`state_of` -> how many kinds of difference there are, also beyond ``findings``."""
     pairs: dict[str, SideBySide]
     """Fingerprint -> one recorded pair."""
 
@@ -143,7 +146,7 @@ def _route(facts: Facts, window_hours: int) -> RouteReport:
     sides = {"legacy": facts.legacy, "candidate": route.candidate or ""}
     override = facts.override
     differs = override if override is not None and _differs(route, facts.file_stage, override) else None
-    chosen = {state: _chosen(facts, state) for state in ("open", "noise", "accepted", "fixed")}
+    chosen = {name: _chosen(facts, state) for name, state in _LISTS.items()}
     return RouteReport(
         route=route.id,
         spans=spans_of(window_hours, facts.readiness),
@@ -166,11 +169,11 @@ def _route(facts: Facts, window_hours: int) -> RouteReport:
         dropped=dict(traffic.shadow_dropped),
         match_share=match_share(tally),
         trend=facts.trend,
-        differences=chosen["open"][:MAX_LISTED],
-        noise=chosen["noise"][:MAX_LISTED],
-        accepted=chosen["accepted"][:MAX_LISTED],
-        fixed=chosen["fixed"][:MAX_LISTED],
-        not_listed=sum(max(0, len(shown) - MAX_LISTED) for shown in chosen.values()),
+        differences=chosen["differences"],
+        noise=chosen["noise"],
+        accepted=chosen["accepted"],
+        fixed=chosen["fixed"],
+        not_listed={name: max(0, facts.kinds.get(_LISTS[name], 0) - len(shown)) for name, shown in chosen.items()},
         fallbacks=dict(traffic.fallbacks),
         latency=_latency(traffic, sides),
         paired=paired_of(traffic),
@@ -182,17 +185,17 @@ def _route(facts: Facts, window_hours: int) -> RouteReport:
 
 def _chosen(facts: Facts, state: str) -> list[Shown]:
     """The differences in one state, the heaviest first, of equal weight the most frequent."""
-    found = [each for each in facts.findings if _state(each) == state]
+    found = [each for each in facts.findings if state_of(each.state, noisy=each.noisy) == state]
     found.sort(key=lambda each: (-each.weight, -each.count, each.fingerprint))
-    return [Shown(each, facts.pairs.get(each.fingerprint)) for each in found]
+    return [Shown(each, facts.pairs.get(each.fingerprint)) for each in found[:MAX_LISTED]]
 
 
-def _state(finding: Finding) -> str:
-    if finding.open:
-        return "open"
-    if finding.state in ("accepted", "fixed"):
-        return finding.state
-    return "noise"
+_LISTS = {"differences": "open", "noise": "noise", "accepted": "accepted", "fixed": "fixed"}
+
+
+def state_of(state: str, *, noisy: bool) -> str:
+    """In which of the report's lists a difference stands: ``open``, or what :func:`settled` says."""
+    return settled(state, noisy=noisy) or "open"
 
 
 def _differs(route: Route, file_stage: Stage, override: Override) -> bool:

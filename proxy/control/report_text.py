@@ -82,11 +82,11 @@ def _route(route: RouteReport) -> list[str]:
     lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
     for title, part in (
         (f"What was asked for ({spans['readiness']})", _criteria(found)),
-        (f"Differences ({spans['differences']})", _differences(route.differences, route.route, stamp(begun(found)))),
+        (f"Differences ({spans['differences']})", _differences(route)),
         ("Recorded pairs", _pairs(route.differences)),
-        (f"Noise: legacy differs from itself here ({spans['noise']})", _noise(route.noise)),
-        (f"Accepted ({spans['accepted']})", _accepted(route.accepted)),
-        (f"Fixed ({spans['fixed']})", _fixed(route.fixed)),
+        (f"Noise: legacy differs from itself here ({spans['noise']})", [*_noise(route.noise), *_more(route, "noise")]),
+        (f"Accepted ({spans['accepted']})", [*_accepted(route.accepted), *_more(route, "accepted")]),
+        (f"Fixed ({spans['fixed']})", [*_fixed(route.fixed), *_more(route, "fixed")]),
         (f"Coverage ({spans['coverage']})", _coverage(route)),
         (f"Times ({spans['latency']})", _times(route)),
         ("Rules in force (now)", _rules(route) if route.candidate else []),
@@ -155,8 +155,8 @@ def _where(finding: Finding) -> str:
     return f"{finding.kind} {code_span(finding.path, 60)}"
 
 
-def _differences(shown: list[Shown], route: str, since: str) -> list[str]:
-    """``since``: when the evidence begins, as :func:`stamp` says it."""
+def _differences(route: RouteReport) -> list[str]:
+    shown, since = route.differences, stamp(begun(route.readiness))
     rows = [
         [
             f"`{each.finding.fingerprint}`",
@@ -175,9 +175,14 @@ def _differences(shown: list[Shown], route: str, since: str) -> list[str]:
     first = min(each.finding.first_seen for each in shown)[:16].replace("T", " ")
     before = ", before the evidence begins" if first < since[:16] else ""
     lines = [*table(head, rows, 5), "", f"First seen {first} UTC{before}."]
-    if len(shown) > TOP_DIFFERENCES:
-        lines += ["", f"{len(shown) - TOP_DIFFERENCES} more: `banyan diffs {route}`."]
-    return lines
+    return [*lines, *_more(route, "differences", max(0, len(shown) - TOP_DIFFERENCES))]
+
+
+def _more(route: RouteReport, name: str, cut: int = 0) -> list[str]:
+    """How many kinds are not shown: those that one of the report's lists has no room for, and ``cut`` of it."""
+    more = route.not_listed[name] + cut
+    state = "open" if name == "differences" else name
+    return ["", f"{more:,} more: `banyan diffs {route.route} --state {state}`."] if more else []
 
 
 def _pairs(shown: list[Shown]) -> list[str]:

@@ -15,6 +15,7 @@ from proxy.config.model import Route
 from proxy.control.marked import SIGNS
 from proxy.control.report import Facts, RouteReport
 from proxy.control.report_figures import Hour
+from proxy.control.report_html import page
 from proxy.control.report_text import markdown
 from proxy.core.stages import effective
 from proxy.messages import Override
@@ -125,10 +126,20 @@ def test_differences_stand_by_weight_then_count_and_apart_by_state() -> None:
     }
 
 
-def test_more_differences_than_are_listed_are_counted() -> None:
+def test_more_differences_than_are_listed_are_counted_by_their_state() -> None:
     many = [finding(fingerprint=f"{number:012x}") for number in range(60)]
-    found = only(facts(DIFFERING, many))
-    assert (len(found.differences), found.not_listed) == (50, 10)
+    many += [finding(fingerprint=f"f{number:011x}", state="accepted", actor="ann") for number in range(51)]
+    known = facts(DIFFERING, many, kinds={"open": 700, "accepted": 51, "noise": 0})  # not all of them were described
+    found = only(known)
+    assert len(found.differences) == len(found.accepted) == 50
+    assert found.not_listed == {"differences": 650, "accepted": 1, "noise": 0, "fixed": 0}
+    text, html = markdown(report(known)), page(report(known))
+    assert re.findall("^(.*) more: `(.*)`", text, re.MULTILINE) == [
+        ("680", "banyan diffs orders-read --state open"), ("1", "banyan diffs orders-read --state accepted"),
+    ]  # fmt: skip
+    assert re.findall("<p>(.*) of difference more: <code>(.*)</code>", html) == [
+        ("650 kinds", "banyan diffs orders-read --state open"), ("1 kind", "banyan diffs orders-read --state accepted"),
+    ]  # fmt: skip
 
 
 def test_override_shows_with_its_author_and_the_stage_of_the_file() -> None:
