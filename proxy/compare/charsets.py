@@ -105,6 +105,17 @@ def is_ascii_based(label: str) -> bool:
     return not _LABELS.get(label, "").startswith(("utf-16", "utf-32", "iso2022"))
 
 
+def distinct(text: str) -> str:
+    """A text that was decoded with ``surrogateescape``, fit to be written: a byte that is no UTF-8 becomes a sign and
+    its number, the sign itself two, so that no two texts become one."""
+    if text.isascii():
+        return text
+    return "".join(
+        f"\ufffd{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else "\ufffd\ufffd" if c == "\ufffd" else c
+        for c in text
+    )
+
+
 def python_codec(label: str) -> str:
     """Python's name for a charset, '' if it is not known to us."""
     return _LABELS.get(label, "")

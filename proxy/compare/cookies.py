@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from proxy.compare.charsets import distinct
 from proxy.compare.matchers import Outcome
 from proxy.compare.redact import Redactor
 
@@ -46,7 +47,7 @@ class Cookie(NamedTuple):
 
 def parse_cookie(raw: bytes, at: float) -> Cookie:
     """Read the value of one Set-Cookie field; ``at`` is when it was sent, in seconds since the epoch."""
-    pair, *rest = raw.decode("utf-8", "backslashreplace").split(";")
+    pair, *rest = distinct(raw.decode("utf-8", "surrogateescape")).split(";")
     name, sign, value = pair.partition("=")
     if not sign:
         name, value = "", pair  # as browsers read it

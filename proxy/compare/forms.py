@@ -13,6 +13,7 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from proxy.compare.charsets import distinct
 from proxy.compare.result import Budget, Incomparable
 
 _NAMED = re.compile(r'(?i)(?:^|[;\s])(name|filename)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
@@ -35,20 +36,12 @@ def _fields(text: str, budget: Budget) -> list[tuple[str, Any]]:
         if not part:
             continue
         name, _, value = part.partition("=")
-        # Bytes that are no UTF-8 stay told apart.
         fields.append((_plain(name), _plain(value)))
     return fields
 
 
 def _plain(text: str) -> str:
-    text = unquote_plus(text, errors="surrogateescape")
-    if text.isascii():
-        return text
-    # A byte that is no UTF-8 becomes a sign and its number, the sign itself two, so that no two texts become one.
-    return "".join(
-        f"\ufffd{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else "\ufffd\ufffd" if c == "\ufffd" else c
-        for c in text
-    )
+    return distinct(unquote_plus(text, errors="surrogateescape"))
 
 
 def by_name(legacy: list[tuple[str, Any]], candidate: list[tuple[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -101,7 +94,7 @@ def parse_multipart(body: bytes, boundary: str, budget: Budget) -> list[Part]:
 def _part(head: bytes, content: bytes) -> Part:
     headers: dict[str, str] = {}
     for line in head.split(b"\r\n")[1:]:
-        raw, _, text = line.decode("utf-8", "backslashreplace").partition(":")
+        raw, _, text = distinct(line.decode("utf-8", "surrogateescape")).partition(":")
         key, value = raw.strip().lower(), text.strip()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     media = headers.pop("content-type", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from proxy.compare.charsets import python_codec
+from proxy.compare.charsets import distinct, python_codec
 from proxy.compare.cookies import CookieDifference, compare_cookies
 from proxy.compare.matchers import Outcome
 from proxy.compare.matchers import compare as match
@@ -79,7 +79,7 @@ def _header(walk: Walk, name: str, a: list[bytes], b: list[bytes], rules: Compar
 
 
 def _text(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")
+    return distinct(value.decode("utf-8", "surrogateescape"))
 
 
 def _shown(name: str, values: list[bytes], redactor: Redactor) -> str:

@@ -182,9 +182,10 @@ def _node(
 
 
 def joined(texts: list[str]) -> str | list[str]:
-    """The pieces of text of one element as one; as they are if that could be read in two ways."""
-    if len(texts) > 1 and any(_GAP in text for text in texts):
-        return texts
+    """The pieces of text of one element as one; as they are if that could be read in two ways. In a single one a gap
+    stands twice."""
+    if any(_GAP in text for text in texts):
+        return texts if len(texts) > 1 else texts[0].replace(_GAP, _GAP * 2)
     return _GAP.join(texts)
 
 

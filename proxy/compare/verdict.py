@@ -36,6 +36,9 @@ _TIMEOUTS = frozenset(
 )
 
 
+_RECORD = b"\x1e"
+"""Stands before each document of a JSON text sequence (RFC 7464); in NDJSON it is no JSON."""
+
 _MARKED = frozenset({"json", "lines", "csv", "tsv", "form"})
 """Readers of media in which not everybody passes over a byte order mark (RFC 8259, section 8.1, for one)."""
 
@@ -171,11 +174,16 @@ def _structured(
     if a.reader == "html":
         rules = rules.for_pages
     ignored = _documents(walk, documents, rules, budget, now)
-    marks = [side.reader in _MARKED and side.body.startswith(BOM) for side in (a, b)]
-    if marks[0] != marks[1]:
-        one, two = ("with a byte order mark" if marked else "without a byte order mark" for marked in marks)
-        walk.report("format", "body", lambda: one, lambda: two)
+    _signs(walk, "a byte order mark", *(side.reader in _MARKED and side.body.startswith(BOM) for side in (a, b)))
+    _signs(walk, "record separators", *(side.reader == "lines" and _RECORD in side.body for side in (a, b)))
     return walk, ignored
+
+
+def _signs(walk: Walk, what: str, legacy: bool, candidate: bool) -> None:
+    """Report what one side has between its documents that some readers take and others do not."""
+    if legacy != candidate:
+        one, two = (f"with {what}" if has else f"without {what}" for has in (legacy, candidate))
+        walk.report("format", "body", lambda: one, lambda: two)
 
 
 def _guess(a: Content, b: Content) -> tuple[Content, Content] | None:

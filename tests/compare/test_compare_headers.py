@@ -152,6 +152,15 @@ def test_what_makes_no_difference_to_a_cookie(heads: Heads, one: str, two: str) 
     assert heads(legacy, candidate) == heads(candidate, legacy) == Result("matched")
 
 
+@pytest.mark.parametrize("other", [b"\\xff", b"\xfe", b"\xc3\xbf", b"\xef\xbf\xbd", b"\xef\xbf\xbdFF"])
+def test_bytes_that_are_no_text_are_told_from_what_stands_for_them(heads: Heads, other: bytes) -> None:
+    for line in (b"a=%b", b"a=1; Path=/%b", b"a%b=1"):
+        one, two = [(b"Set-Cookie", line % b"\xff")], [(b"Set-Cookie", line % other)]
+        assert heads(one, two).verdict == heads(two, one).verdict == "mismatched"
+    one, two = [(b"X-A", b"\xff")], [(b"X-A", other)]
+    assert heads(one, two, headers=["x-a"], match={"header:x-a": "url-without-host"}).verdict == "mismatched"
+
+
 def test_a_cookie_without_a_sign_is_a_value_without_a_name(heads: Heads) -> None:
     legacy, candidate = [(b"Set-Cookie", b"dark")], [(b"Set-Cookie", b"=dark")]
     assert heads(legacy, candidate) == Result("matched")

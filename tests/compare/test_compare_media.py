@@ -321,10 +321,13 @@ def test_lines_of_json_are_compared_one_by_one(both: Both, legacy: str, candidat
 def test_lines_in_another_spelling_are_matched(both: Both, items: list[Any]) -> None:
     legacy = b"".join(orjson.dumps(item) + b"\n" for item in items)
     candidate = b"\r\n\r\n".join(orjson.dumps(dict(reversed(item.items()))).replace(b":", b" : ") for item in items)
-    sequence = b"".join(b"\x1e" + orjson.dumps(item) + b"\n" for item in items)
+    sequence, respelt = (text.replace(b"{", b"\x1e{") for text in (legacy, candidate))
     if items:
-        assert both(LINES, legacy, candidate) == both(LINES, sequence, candidate) == Result("matched")
+        assert both(LINES, legacy, candidate) == Result("matched")
+        assert both("application/json-seq", sequence, respelt) == Result("matched")
         assert both(LINES, legacy, candidate + b"\n{}").verdict == "mismatched"
+        for media in (LINES, "application/json-seq"):  # who reads the one cannot read the other
+            assert found(both(media, legacy, respelt)) == found(both(media, respelt, legacy)) == [("format", "body")]
 
 
 def png(width: int, height: int) -> bytes:

@@ -30,8 +30,8 @@ def pair(
     compare: Compare, make_answer: MakeAnswer, media: str, legacy: str, candidate: str, other: str = ""
 ) -> tuple[Result, Result]:
     """The results from both sides. ``other``: the candidate's media type, if it is another one."""
-    one = make_answer(legacy.encode(), [(b"Content-Type", media.encode())])
-    two = make_answer(candidate.encode(), [(b"Content-Type", (other or media).encode())])
+    one = make_answer(legacy.encode("utf-8", "surrogateescape"), [(b"Content-Type", media.encode())])
+    two = make_answer(candidate.encode("utf-8", "surrogateescape"), [(b"Content-Type", (other or media).encode())])
     return compare(one, two), compare(two, one)
 
 
@@ -58,6 +58,8 @@ def parts(*items: str, boundary: str = "x") -> str:
         (XHTML, '<p class="a">x</p>', "<p class=a>x</p>"),
         (HTML, '<p class="a\u00a0b">x', '<p class="a b">x'),
         (HTML, "<p><button></p>x</button>", "<p><button>x</button></p>"),
+        (XML, "<a>x<b/>y</a>", "<a>x\u22efy<b/></a>"), (HTML, "<p>x<i></i>y", "<p>x\u22efy<i></i>"),
+        (XML, "<a>x<b/>y</a>", "<a>x\u22ef\u22efy<b/></a>"), (XML, "<a>\u22ef</a>", "<a>\u22ef\u22ef</a>"),
         (XML, "<a><?p q?><b/></a>", "<a><b/><?p q?></a>"), (XML, "<a>x<?p q?>y</a>", "<a>xy<?p q?></a>"),
         (XML, f'<a {XSI} xmlns:n="urn:1" xsi:type="n:T"/>', f'<a {XSI} xmlns:n="urn:2" xsi:type="n:T"/>'),
     ],
@@ -99,6 +101,8 @@ def test_what_all_readers_take_for_the_same_is_matched(
         ("form-data", [f'{PART}; name="b"\r\n\r\n1'], [f"{PART}\r\n\r\n1"]),
         ("form-data", [f"{PART}; filename=q; filename*=UTF-8''z\r\n\r\n1"],
          [f"{PART}; filename=r; filename*=UTF-8''z\r\n\r\n1"]),
+        ("form-data", [f'{PART}; filename="\udcff"\r\n\r\n1'], [f'{PART}; filename="\\xff"\r\n\r\n1']),
+        ("form-data", [f"{PART}\r\nX-A: \udcff\r\n\r\n1"], [f"{PART}\r\nX-A: \udcfe\r\n\r\n1"]),
         ("form-data", [f"{PART}; size=1\r\n\r\n1"], [f"{PART}; size=2\r\n\r\n1"]),
         ("mixed", [f"{PART}\r\n\r\n1", f"{PART}; name=b\r\n\r\n2"], [f"{PART}; name=b\r\n\r\n2", f"{PART}\r\n\r\n1"]),
     ],
