@@ -125,6 +125,9 @@ def json_value(value: Any, redactor: Redactor, secret: Secret = False) -> Any:
             for key, item in value.items()
         }
     if type(value) is list:
+        if len(value) == 2:
+            behind = redactor.behind(secret, value)
+            return [json_value(value[0], redactor, secret), json_value(value[1], redactor, behind)]
         return [json_value(item, redactor, secret) for item in value]
     return redactor.scalar(value, secret=secret)
 

@@ -43,6 +43,8 @@ _SHOWN = 60
 def compare_lists(walk: Walk, a: list[Any], b: list[Any], state: State, path: str, *, secret: Secret) -> None:
     """Report how two lists differ. Raises Incomparable ("budget")."""
     walk.spend(len(a) + len(b) + 1)
+    if len(a) == 2 or len(b) == 2:  # which item is compared with which is not known yet
+        secret = walk.redactor.behind(secret, a, b)
     if state.unordered:
         Multisets(walk, state, path, secret=secret).lists(a, b)
     else:
@@ -217,6 +219,8 @@ class _Ordered(Pairing):
         for key in keys:
             if isinstance(key, str):
                 hidden = self.walk.redactor.below(key, hidden, item)
+            elif key > 0:
+                hidden = self.walk.redactor.behind(hidden, item)
             item = item[key]
         return hidden
 

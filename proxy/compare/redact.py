@@ -22,8 +22,8 @@ from proxy.compare.document import Number, canonical_number
 from proxy.compare.escapes import unescaped, written
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
-from proxy.compare.secret_names import Secret, Span, is_secret_name, spelling
-from proxy.compare.secret_shapes import Shapes, is_card, is_made
+from proxy.compare.secret_names import Secret, Span, called, held, is_secret_name, spelling
+from proxy.compare.secret_shapes import AUTHORIZING, Shapes, is_card, is_made
 from proxy.config.comparing import Redaction
 
 MAX_SHOWN = 120
@@ -45,8 +45,12 @@ _WORDS = re.compile(r"[A-Za-z_.-]{1,60}")
 _ROOM = 128 * 1024
 """Characters of redacted JSON in a string: more than a record holds, so that what is cut off there is said to be."""
 
-_CALLED = ("name", "key", "field", "header", "param", "parameter", "property", "Name", "Key")
-_HELD = frozenset({"value", "values", "content", "Value", "Values"})
+_EXCHANGED = AUTHORIZING - {"state"}
+"""What stands beside an authorization code in an object; a country's code stands beside a state."""
+
+_LABEL = re.compile(r"\S{1,60}(?: \S{1,30}){0,2}")
+"""A name at the beginning of a list; a sentence is none."""
+
 _OPEN_JSON = frozenset("{[%")
 
 
@@ -112,14 +116,30 @@ class Redactor:
         if secret:
             return True
         found = self.is_secret(key)
-        if found is False and key in _HELD:
+        if found is not False:
+            return found
+        if (how := held(key)) is not None:
             for holder in holders:
-                for name in _CALLED:
-                    called = holder.get(name)
-                    if type(called) is str and (said := self.is_secret(called)) is not False:
-                        if said:
-                            return True
-                        found = said
+                for name in called(how, holder):
+                    if said := self.is_secret(name):
+                        return True
+                    found = said if said is None else found
+        elif key == "code":
+            return any(name in holder for holder in holders for name in _EXCHANGED)
+        return found
+
+    def behind(self, secret: Secret, *lists: Sequence[Any]) -> Secret:
+        """Whether what a list has behind its first item is secret; ``secret``: what was said of the list. ``lists`` are
+        the list on each side: of ``["Cookie", "a=b"]`` the second item is, if there are no more."""
+        if secret:
+            return True
+        found = secret
+        for items in lists:
+            if len(items) == 2 and type(name := items[0]) is str and len(name) <= MAX_SHOWN:
+                said = self.is_secret(name)
+                if said and _LABEL.fullmatch(name):
+                    return True
+                found = said if said is None else found
         return found
 
     def mask(self, value: Any) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 Secret = bool | None
 """What a name says of what stands under it. True: it is secret. False: nothing, so its shape decides. None: it is
@@ -41,6 +43,28 @@ IN_TEXT = (
 _LONGEST = 256
 """Characters of a name worth remembering; longer ones are data."""
 
+_HELD = re.compile(
+    r"(?:(.*)(?i:values?)|((?:.*[\W_])?|.*[a-z](?=[A-Z]))(?i:val|v|content|default|old|new|before|after))(\]?)"
+)
+"""Members that hold what another one names: ``value``, ``ParameterValue``, ``old``, ``f[0][value]``."""
+
+_CALLED = tuple(
+    spelled
+    for word in (
+        "name", "key", "field", "header", "param", "parameter", "property", "attribute", "variable", "setting",
+        "option", "label", "path", "id", "type", "k", "n",
+    )
+    for spelled in (word, word.capitalize(), word.upper())
+)  # fmt: skip
+"""Members that name what stands beside them."""
+
+_ANY_CALLED = frozenset(_CALLED) | {f"{word}{end}" for word in _CALLED for end in ("_name", "-name", "Name", "_NAME")}
+_OF_PLISTS = frozenset({"string", "integer", "real", "date", "data", "array", "dict"})
+"""What stands behind a ``key`` in Apple's property lists."""
+
+_FEW = 64
+"""Members or items that are looked at one by one for names."""
+
 
 def spelling(name: str) -> str:
     """What all spellings of a name have in common."""
@@ -62,3 +86,54 @@ def _is_secret(name: str) -> bool:
 
 
 _remembered = lru_cache(maxsize=8192)(_is_secret)
+
+
+class Held(NamedTuple):
+    """What stands in a member's name before and behind the word that says that the member holds what another one
+    names."""
+
+    before: str
+    end: str
+
+
+@lru_cache(maxsize=8192)
+def held(key: str) -> Held | None:
+    """How a member says that it holds what another one names; None of most members."""
+    if key in _OF_PLISTS:
+        return _IN_PLISTS
+    found = _HELD.fullmatch(key) if len(key) <= _LONGEST else None
+    return None if found is None else Held(found[1] or found[2] or "", found[3])
+
+
+_IN_PLISTS = Held("", "")
+
+
+def called(how: Held, holder: Mapping[str, Any]) -> Iterator[str]:
+    """What other members of an object say that one is which holds something: "password" of ``value`` beside ``{"name":
+    "password"}``. The time does not grow with the object."""
+    before, end = how
+    apart = before[-1:] in ("[", ".")  # of a form's field f[0][value] nothing but f[0][name] speaks
+    if how is _IN_PLISTS:
+        yield from _texts(holder.get("key"))
+    elif len(holder) > _FEW:
+        for word in _CALLED:
+            yield from _texts(holder.get(f"{before}{word}{end}"))
+            if not apart:
+                yield from _texts(holder.get(word))
+    else:
+        for name, value in holder.items():
+            inner = name[len(before) : len(name) - len(end)]
+            own = name.startswith(before) and name.endswith(end) and inner in _ANY_CALLED
+            if own or (name in _ANY_CALLED and not apart):
+                yield from _texts(value)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """The texts of a value that may be names: of a list each, of an element its content."""
+    if type(value) is str:
+        return (value,) if len(value) <= _LONGEST else ()
+    if type(value) is dict:
+        return _texts(value.get("#text")) if type(value.get("#text")) is str else ()
+    if type(value) is list:
+        return (text for item in value[:_FEW] if type(item) in (str, dict) for text in _texts(item))
+    return ()

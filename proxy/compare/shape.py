@@ -17,9 +17,8 @@ from proxy.compare.charsets import utf8
 from proxy.compare.decode import content_type, decode_body
 from proxy.compare.document import NotJsonError, Number, parse_json
 from proxy.compare.paths import is_map, is_name
-from proxy.compare.redact import is_secret_key
+from proxy.compare.redact import PLAIN, is_secret_key
 from proxy.compare.result import Budget, Incomparable
-from proxy.compare.secret_names import is_secret_name
 from proxy.messages import Answer
 
 MAX_SKETCH = 240
@@ -98,6 +97,7 @@ def _see(node: _Node, value: Any, depth: int, left: list[int], *, secret: bool =
         if depth >= MAX_DEPTH:
             node.deeper = True
             return
+        secret = bool(PLAIN.behind(secret, value))
         for item in value[:MAX_ITEMS]:
             if node.items is None:
                 node.items = _Node()
@@ -119,7 +119,7 @@ def _see_members(node: _Node, value: dict[str, Any], depth: int, left: list[int]
         if name not in seen:
             seen.add(name)
             known[1][0] += 1
-        _see(known[0], item, depth + 1, left, secret=secret or is_secret_name(key))
+        _see(known[0], item, depth + 1, left, secret=bool(PLAIN.below(key, secret, value)))
         if left[0] < 0:
             return
 

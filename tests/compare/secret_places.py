@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 Container = Callable[[str, str], tuple[str, str]]
 """A name and a value -> a media type and a body that holds the value under the name."""
 
-JSON, FORM, XML, HTML, TEXT = (
+JSON, FORM, XML, HTML, TEXT, LINES = (
     "application/json", "application/x-www-form-urlencoded", "application/xml", "text/html", "text/plain",
+    "application/x-ndjson",
 )  # fmt: skip
 
 
@@ -50,6 +51,20 @@ NAMED: dict[str, Container] = {
     "json-below": lambda n, v: (JSON, json.dumps({n: {"a": [v, {"b": v}]}})),
     "json-beside": lambda n, v: (JSON, json.dumps([{"name": n, "value": v}, {"key": n, "value": [v]}])),
     "json-beside-capital": lambda n, v: (JSON, json.dumps([{"Name": n, "Value": v}, {"Key": n, "Values": [v]}])),
+    "json-beside-more": lambda n, v: (
+        JSON,
+        json.dumps([
+            {"ParameterKey": n, "ParameterValue": v}, {"field": n, "old": v, "new": v}, {"k": n, "v": v},
+            {"op": "replace", "path": f"/user/{n}", "value": v}, {"label": n, "default": [v]},
+            {"names": 1, "NAME": n, "VALUE": {"a": v}},
+        ]),
+    ),
+    "json-pair": lambda n, v: (JSON, json.dumps({"h": [["Host", "x"], [n, v]], "e": [n, [v, {"a": v}]]})),
+    "json-pair-alone": lambda n, v: (JSON, json.dumps([n, v])),
+    "json-pair-in-json": lambda n, v: (JSON, json.dumps({"a": json.dumps([[n, v], {"value": v, "name": n}])})),
+    "json-pair-broken": lambda n, v: (JSON, json.dumps({"h": [["Host", "x"], [n, v], {"value": v, "name": n}]})[:-2]),
+    "json-pair-cut": lambda n, v: (JSON, json.dumps({"h": [["Host", "x"], [n, v]]})[:-4]),
+    "ndjson-pair": lambda n, v: (LINES, json.dumps([n, v]) + "\n" + json.dumps({"value": v, "key": n})),
     "json-in-json": lambda n, v: (JSON, json.dumps({"a": json.dumps({"b": {n: {"c": v}}})})),
     "json-escaped": lambda n, v: (JSON, f'{{"{_escaped(n)}": "{_escaped(v)}"}}'),
     "json-broken": lambda n, v: (JSON, json.dumps({"x": 1, n: {"a": [v]}})[:-2]),
@@ -60,7 +75,7 @@ NAMED: dict[str, Container] = {
     "json-text": lambda n, v: (TEXT, json.dumps({"a": {n: {"b": v}}})),
     "json-no-type": lambda n, v: ("", json.dumps({"a": {n: {"b": v}}})),
     "json-repr": lambda n, v: (TEXT, f"request: {{'a': 1, '{n}': '{v}'}}"),
-    "ndjson": lambda n, v: ("application/x-ndjson", json.dumps({"a": {n: [v]}}) + "\n" + json.dumps({n: {"c": v}})),
+    "ndjson": lambda n, v: (LINES, json.dumps({"a": {n: [v]}}) + "\n" + json.dumps({n: {"c": v}})),
     "json-seq": lambda n, v: ("application/json-seq", "\x1e" + json.dumps({n: {"c": v}}) + "\n"),
     "events": lambda n, v: ("text/event-stream", f"id: a\r\ndata: {json.dumps({n: [v]})}\r\n\r\ndata:{n}={v}\n\n"),
     "events-lines": lambda n, v: (
@@ -169,7 +184,7 @@ PLAIN_NAMED = {
     "html": lambda v: (HTML, f'<p title="{_xml(v)}">see <b>{_xml(v)}</b></p>'),
     "csv": lambda v: ("text/csv", f'a,b\n1,"{v}"\n'),
     "events": lambda v: ("text/event-stream", "\n".join(f"data: {line}" for line in v.split("\n"))),
-    "ndjson": lambda v: ("application/x-ndjson", json.dumps({"a": v}) + "\n" + json.dumps([v])),
+    "ndjson": lambda v: (LINES, json.dumps({"a": v}) + "\n" + json.dumps([v])),
     "text": lambda v: (TEXT, f"before {v} after"),
     "text-ends": lambda v: (TEXT, v),
 }  # fmt: skip
