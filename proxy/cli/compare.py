@@ -16,6 +16,7 @@ from proxy.compare.redact import make_redactor
 from proxy.compare.result import Budget, Result
 from proxy.compare.rules import compile_rules
 from proxy.compare.verdict import compare_pair
+from proxy.compare.wording import number
 from proxy.config.comparing import Compare, Redaction
 from proxy.config.load import load
 from proxy.config.model import compare_of
@@ -223,7 +224,7 @@ def _print(result: Result, effects: list[_Effect], untried: int) -> None:
         names = ", ".join(f"{effect.rule} {effect.path}" for effect in idle)
         click.echo(f"\nwithout effect on these two: {visible(names, 2000)}")
     if untried:
-        click.echo(f"\nnot tried, for there are more than {MAX_RULES_TRIED}: {untried} rules")
+        click.echo(f"\nnot tried, for there are more than {MAX_RULES_TRIED}: {number(untried, 'rule')}")
 
 
 def _said(places: Places) -> str:

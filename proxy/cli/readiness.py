@@ -10,7 +10,7 @@ import click
 
 from proxy.cli.client import Client, admin_option, segment
 from proxy.cli.tables import duration
-from proxy.compare.wording import percent
+from proxy.compare.wording import number, percent, plural
 from proxy.telemetry.visible import visible
 
 EXIT_CODES = {"ready": 0, "not-ready": 1, "inconclusive": 2}
@@ -62,7 +62,8 @@ def _print(found: dict[str, Any]) -> None:
     bound = f"; at most {percent(found['bound'], up=True)} of all may differ" if found["bound"] is not None else ""
     _line(f"{since} (at most {window} count): {counted}{bound}.")
     if found["more"]:
-        _line(f"{found['more']:,} more comparisons are needed, if none of them differs.")
+        needed = f"{number(found['more'], 'more comparison')} {plural(found['more'], 'is', 'are')} needed"
+        _line(f"{needed}, if none differs.")
     if found["bias"]:
         click.echo("\nWhat this does not see:")
     for bias in found["bias"]:

@@ -15,7 +15,7 @@ import click
 
 from proxy.cli.client import admin_option
 from proxy.cli.tables import show
-from proxy.compare.wording import number
+from proxy.compare.wording import number, plural
 from proxy.errors import CommandLineError
 from proxy.telemetry.visible import visible
 
@@ -82,7 +82,7 @@ def replay(
     kept = material.of_banyan(route, limit, admin) if records is None else material.of_file(records, route, limit)
     if save is not None:
         _write(save, json.dumps(kept, indent=1) + "\n")
-        click.echo(f"{len(kept['requests'])} requests written to {save}", err=True)
+        click.echo(f"{number(len(kept['requests']), 'request')} written to {save}", err=True)
         return MATCHED
     import msgspec
 
@@ -91,9 +91,8 @@ def replay(
     running = Replay(kept, against or "", given, _keys(), safe_only=safe_only, rate=rate)
     if running.writes:
         methods = visible(", ".join(sorted(set(running.writes))), 200)
-        click.echo(
-            f"{len(running.writes)} requests may change something ({methods}); --safe-only leaves them out", err=True
-        )
+        writes, them = number(len(running.writes), "request"), plural(len(running.writes), "it", "them")
+        click.echo(f"{writes} may change something ({methods}); --safe-only leaves {them} out", err=True)
     line = _Line(on=sys.stderr.isatty() and not as_json)
     try:
         outcome = asyncio.run(running.run(line.show))
@@ -170,10 +169,11 @@ def _show(outcome: Outcome) -> None:
     if outcome.withheld:
         names = ", ".join(f"{visible(name, 80)} ({count})" for name, count in outcome.withheld.items())
         click.echo(f"sent without what was masked when it was recorded; -H gives it: {names}")
-    if outcome.secrets_compared_loosely:
+    if loosely := outcome.secrets_compared_loosely:
+        were = f"{number(loosely, 'secret')} {plural(loosely, 'was', 'were')}"
         click.echo(
-            f"{outcome.secrets_compared_loosely} secrets were compared by type and length at most; {KEY_VARIABLE} "
-            "tells equal ones from others where no rule lets them differ"
+            f"{were} compared by type and length at most; {KEY_VARIABLE} tells equal ones from others where no rule "
+            "lets them differ"
         )
     if outcome.differences:
         click.echo()

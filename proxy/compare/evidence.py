@@ -121,8 +121,10 @@ def _unseen(evidence: Evidence) -> list[Bias]:
     if evidence.writes and requests:
         share = evidence.writes / requests
         seen = f"{evidence.writes:,} of {number(requests, 'request')} ({percent(share)})"
-        how = "only the reads after them are compared" if evidence.reads_after_writes else "they are never compared"
-        found.append(Bias("writes", f"{seen} have methods that are not shadowed: {how}.", share))
+        have = plural(evidence.writes, "has a method that is", "have methods that are")
+        they = plural(evidence.writes, "it is", "they are")
+        how = "only the reads after writes are compared" if evidence.reads_after_writes else f"{they} never compared"
+        found.append(Bias("writes", f"{seen} {have} not shadowed: {how}.", share))
     if evidence.unpaired and requests:
         share = evidence.unpaired / requests
         what = f"{number(evidence.unpaired, 'request')} that the candidate answered"
@@ -166,11 +168,13 @@ def _let_pass(evidence: Evidence) -> list[Bias]:
         found.append(Bias("mode", f"{_MODES[evidence.mode]} (compare.mode: {evidence.mode})."))
     if evidence.by_rules and compared:
         share = min(1.0, evidence.by_rules / compared)
-        what = f"{number(evidence.by_rules, 'pair')} ({percent(share)}) count as equal only by the rules of compare"
+        count = plural(evidence.by_rules, "counts", "count")
+        what = f"{number(evidence.by_rules, 'pair')} ({percent(share)}) {count} as equal only by the rules of compare"
         found.append(Bias("rules", f"{what}.", share))
     if evidence.expected:
         share = evidence.expected / compared
-        what = f"{number(evidence.expected, 'pair')} ({percent(share)}) differ in what was accepted or is noise"
+        differ = plural(evidence.expected, "differs", "differ")
+        what = f"{number(evidence.expected, 'pair')} ({percent(share)}) {differ} in what was accepted or is noise"
         found.append(Bias("expected", f"{what}.", share))
     return found
 

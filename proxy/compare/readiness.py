@@ -186,7 +186,7 @@ def _compared(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     name, n, asked = "compared", evidence.compared, float(wanted.compared)
     if n >= wanted.compared:
         return Criterion(name, "met", f"{number(n, 'pair')} compared; {wanted.compared:,} were asked for.", n, asked)
-    seen = f"Only {n:,} of {wanted.compared:,} pairs" if n else f"None of {wanted.compared:,} pairs"
+    seen = f"{f'Only {n:,}' if n else 'None'} of {number(wanted.compared, 'pair')}"
     return Criterion(name, "unknown", f"{seen} compared so far.", n, asked, wanted.compared - n)
 
 
@@ -198,7 +198,11 @@ def _mismatches(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
         what = f"Nothing was compared: {more:,} pairs without a mismatch would show less than {percent(limit)}."
         return Criterion(name, "unknown", what, None, limit, more)
     high, low = upper(k, n, sure), lower(k, n, sure)
-    seen = f"{k:,} of {n:,} pairs differ" if k else f"None of {number(n, 'pair')} differs"
+    seen = (
+        f"{k:,} of {number(n, 'pair')} {plural(k, 'differs', 'differ')}"
+        if k
+        else f"None of {number(n, 'pair')} differs"
+    )
     at_most = f"at most {percent(high, up=True)} of all may, with {percent(sure)} confidence"
     asked = f"below {percent(limit)} is asked for"
     if high <= limit:
@@ -236,17 +240,18 @@ def _errors(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     n, paired, enough = evidence.pairs, evidence.paired, min(ENOUGH, wanted.compared)
     answered, failed = evidence.candidate_requests, evidence.candidate_errors
     if n < enough:
-        what = f"Errors are told apart from {enough} pairs on; there {plural(n, 'is', 'are')} {n:,}."
+        what = f"Errors are told apart from {number(enough, 'pair')} on; there {plural(n, 'is', 'are')} {n:,}."
         return Criterion(name, "unknown", what, None, limit, enough - n)
     legacy = paired.legacy_errors / n
     delta = paired.candidate_errors / n - legacy
-    what = f"The candidate fails on {paired.candidate_errors:,} and legacy on {paired.legacy_errors:,} of {n:,} pairs"
+    fails = f"The candidate fails on {paired.candidate_errors:,} and legacy on {paired.legacy_errors:,}"
+    what = f"{fails} of {number(n, 'pair')}"
     if fell := sum(evidence.fallbacks.values()):
         what += f" ({number(fell, 'request')} that fell back {plural(fell, 'counts', 'count')} under fallbacks)"
     if (own := _at_least(failed, answered, wanted)) - legacy > delta:
         delta = own - legacy
         what = (
-            f"{failed:,} of the {answered:,} requests that the candidate was to answer ended in 5xx; "
+            f"{failed:,} of {number(answered, 'request')} that the candidate was to answer ended in 5xx; "
             f"legacy fails on {percent(legacy)} of the pairs"
         )
     if delta > limit:
@@ -270,7 +275,8 @@ def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
     enough = min(ENOUGH, wanted.compared)
     fewest = min(sum(evidence.legacy_seconds.counts), sum(evidence.candidate_seconds.counts))
     if legacy is None or candidate is None or fewest < enough:
-        what = f"A p99 needs {enough} answers of each side; of one there {plural(fewest, 'is', 'are')} {fewest:,}."
+        there = f"of one there {plural(fewest, 'is', 'are')} {fewest:,}"
+        what = f"A p99 needs {number(enough, 'answer')} of each side; {there}."
         return Criterion(name, "unknown", what, None, limit, enough - fewest)
     ratio = candidate.value / legacy.value
     p99 = f"The candidate's p99 is {seconds(candidate.value)}, legacy's {seconds(legacy.value)} (read from buckets)"
@@ -306,7 +312,7 @@ def _fallbacks(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
             return Criterion(name, "not-asked", what, None, limit)
         what = f"The candidate was to answer {number(n, 'request')}; fallbacks are judged from {enough} on."
         return Criterion(name, "unknown", what, None, limit, None)
-    what = f"Legacy had to answer {fallen:,} of the {n:,} requests that were the candidate's"
+    what = f"Legacy had to answer {fallen:,} of {number(n, 'request')} that the candidate was to answer"
     if share >= limit:
         worst = max(evidence.fallbacks, key=lambda reason: evidence.fallbacks[reason])
         seen = percent(share) if n >= enough else f"at least {percent(share)}"

@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web, web_response
 
 from proxy.compare.readiness import Readiness
+from proxy.compare.wording import number
 from proxy.control import coverage, diffs, evidence, recorded, replay, suggestions, views
 from proxy.control.addresses import join, split
 from proxy.control.guard import ACTOR, finish, make_guard
@@ -190,7 +191,7 @@ class Admin:
         if not taken:
             faults = [fault._asdict() for fault in configuration.faults]
             raise RefusedError(
-                422, "faulty", f"{len(faults)} faults; generation {configuration.generation} goes on serving",
+                422, "faulty", f"{number(len(faults), 'fault')}; generation {configuration.generation} goes on serving",
                 faults=faults,
             )  # fmt: skip
         return web.json_response(

@@ -13,6 +13,7 @@ import msgspec
 
 from proxy.compare.histograms import percentile
 from proxy.compare.readiness import Readiness
+from proxy.compare.wording import number
 from proxy.config.comparing import Compare
 from proxy.config.model import Route, Stage
 from proxy.control.coverage import Coverage, coverage_of
@@ -260,7 +261,7 @@ def advise(route: Route, readiness: Readiness) -> Advice:
     if not readiness.compared and not anew:
         return Advice("no data", "Find out why nothing is compared before you decide; see below.")
     if readiness.more:
-        return Advice("wait", f"Wait for {readiness.more:,} more comparisons, or send traffic.")
+        return Advice("wait", f"Wait for {number(readiness.more, 'more comparison')}, or send traffic.")
     return Advice("wait", "Wait: see below for what is missing.")
 
 

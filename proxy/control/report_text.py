@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
-from proxy.compare.wording import number, percent, seconds, share, until
+from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control.findings import Finding
 from proxy.control.marked import SIGNS, UNPLACED, WORDS, sign
 from proxy.control.report import Report, RouteReport, Shown
@@ -310,7 +310,11 @@ def _coverage(route: RouteReport) -> list[str]:
         rows = [[code_span(lack.words, 200), f"{lack.seen:,}"] for lack in coverage.never[:TOP_NEVER]]
         lines += ["", *table(["never compared", "requests"], rows, 1)]
     more = len(coverage.never) + coverage.more_never - TOP_NEVER
-    return [*lines, "", f"{more:,} more kinds were never compared."] if more > 0 else lines
+    return (
+        [*lines, "", f"{number(more, 'more kind')} {plural(more, 'was', 'were')} never compared."]
+        if more > 0
+        else lines
+    )
 
 
 def _times(route: RouteReport) -> list[str]:

@@ -153,10 +153,10 @@ def test_rules_without_effect_can_all_be_deleted(folder: Path) -> None:
 
 
 def test_of_very_many_rules_those_that_were_not_tried_are_counted(folder: Path) -> None:
-    names = ", ".join(f"$.a{number}" for number in range(201))
-    lines, _ = tried(folder, f"{{ignore: [{names}]}}", {"a": 1}, {"a": 1})
-    said = [" ".join(line) for line in lines]
-    assert "not tried, for there are more than 200: 2 rules" in said  # one of the 202 stands in the defaults
+    for count, left in ((200, "1 rule"), (201, "2 rules")):  # one more stands in the defaults
+        names = ", ".join(f"$.a{number}" for number in range(count))
+        lines, _ = tried(folder, f"{{ignore: [{names}]}}", {"a": 1}, {"a": 1})
+        assert f"not tried, for there are more than 200: {left}" in [" ".join(line) for line in lines]
 
 
 def test_secrets_are_masked_also_those_that_the_configuration_names(folder: Path) -> None:

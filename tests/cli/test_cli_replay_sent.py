@@ -140,7 +140,7 @@ def test_with_its_key_a_secret_that_changed_is_found(run: Run, build: Upstream) 
     one = material(recorded(legacy=said({"token": "a"})))
     without = run(one, build.url)
     assert without.exit_code == MATCHED
-    assert "1 secrets were compared by type and length at most; BANYAN_REDACTION_KEY" in without.stdout
+    assert "1 secret was compared by type and length at most; BANYAN_REDACTION_KEY" in without.stdout
     result = run(one, build.url, key=KEY)
     assert result.exit_code == MISMATCHED
     assert "secrets were compared" not in result.stdout

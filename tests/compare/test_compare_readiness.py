@@ -228,7 +228,7 @@ def test_errors_that_users_of_the_candidate_got_count_too() -> None:
     served = good(stage="live", candidate_requests=1000, candidate_errors=30)
     found = assess(served, WANTED)
     assert found.verdict == "not-ready"
-    assert "30 of the 1,000 requests" in found.reasons[0]
+    assert "30 of 1,000 requests that" in found.reasons[0]
     found = assess(good(candidate_requests=20, candidate_errors=20), WANTED)
     assert found.verdict == "not-ready"
     assert "20 of the 20 requests" in found.reasons[0]

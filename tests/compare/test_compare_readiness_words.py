@@ -22,6 +22,27 @@ def test_beside_errors_of_pairs_stands_where_requests_that_fell_back_are_counted
     assert "of 4,000 pairs;" in errors()
 
 
+def test_one_is_spoken_of_as_one_and_more_as_more() -> None:
+    def said(number: int) -> dict[str, str]:
+        known = Evidence(
+            route="r", stage="canary", equal=4000 - number, expected=number, mismatched=number, by_rules=number,
+            writes=number, requests=4000, candidate_requests=number, candidate_errors=number,
+            fallbacks={"reset": number}, pairs=4000,
+        )  # fmt: skip
+        found = assess(known, WANTED)
+        return {each.name: each.sentence for each in (*found.bias, *found.criteria)}
+
+    one, two = said(1), said(2)
+    assert one["mismatch_below"].startswith("1 of 4,001 pairs differs: ")
+    assert two["mismatch_below"].startswith("2 of 4,002 pairs differ: ")
+    assert one["expected"] == "1 pair (0.025 %) differs in what was accepted or is noise."
+    assert one["rules"] == "1 pair (0.025 %) counts as equal only by the rules of compare."
+    assert one["writes"] == "1 of 4,000 requests (0.025 %) has a method that is not shadowed: it is never compared."
+    assert two["writes"].endswith(" have methods that are not shadowed: they are never compared.")
+    assert one["fallbacks_below"].startswith("Legacy had to answer 1 of 1 request that the candidate was to answer, ")
+    assert one["error_delta_below"].startswith("1 of 1 request that the candidate was to answer ended in 5xx; ")
+
+
 def test_one_that_is_lost_is_spoken_of_as_one() -> None:
     found = assess(
         Evidence(route="r", stage="live", equal=4000, requests=4000, unpaired=1, dropped={"memory": 1}), WANTED

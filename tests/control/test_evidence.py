@@ -182,7 +182,7 @@ async def test_requests_that_fell_back_were_the_candidates(known: Known) -> None
     found = await known.verdicts.of("orders")
     (fallbacks,) = [each for each in found.criteria if each.name == "fallbacks_below"]
     assert (fallbacks.state, fallbacks.value) == ("not-met", 0.25)
-    assert fallbacks.sentence.startswith("Legacy had to answer 50 of the 200 requests that were the candidate's")
+    assert fallbacks.sentence.startswith("Legacy had to answer 50 of 200 requests that the candidate was to answer")
 
 
 async def test_a_lost_store_makes_everything_inconclusive(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
