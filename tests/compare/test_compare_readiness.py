@@ -231,7 +231,7 @@ def test_errors_that_users_of_the_candidate_got_count_too() -> None:
     assert "30 of 1,000 requests that" in found.reasons[0]
     found = assess(good(candidate_requests=20, candidate_errors=20), WANTED)
     assert found.verdict == "not-ready"
-    assert "20 of the 20 requests" in found.reasons[0]
+    assert "20 of 20 requests that" in found.reasons[0]
     assert assess(good(candidate_requests=99, candidate_errors=0), WANTED).verdict == "ready"
     both = paired(4000, legacy_errors=40)
     found = assess(good(stage="live", candidate_requests=1000, candidate_errors=30, paired=both), WANTED)
