@@ -50,15 +50,23 @@ def places(
     difference of the bodies is placed. ``why``: why nothing is, else empty. ``moved``, where there are places: of lists
     in another order [number of the difference, place at legacy, at the candidate] of one item, counted from 0.
     """
-    why = _hindered(pair, rules, record)
-    if not why:
-        try:
-            return _placed(pair, rules, budget, now, result, record, redactor)
-        except (Incomparable, UnreadableError, RecursionError):
-            why = "the bodies could not be read once more"
-        except _OtherTextError:
-            why = "the recorded text is not written like the body"
-    return unplaced(why)
+    if why := _hindered(pair, rules, record):
+        return unplaced(why)
+    try:
+        sides = _content(pair.legacy, budget), _content(pair.candidate, budget)
+        documents = read_pair(*sides, budget, now, redactor.is_secret)
+        lines = _Lines(documents.legacy), _Lines(documents.candidate)
+        for name, counted in zip(("legacy", "candidate"), lines, strict=True):
+            if record[name]["body"]["text"].count("\n") + 1 != counted.total:
+                return unplaced("the recorded text is not written like the body")
+        walk = _Locating(budget, now, redactor, lines)
+        x, y = documents.legacy, documents.candidate
+        if rules.translates:
+            x = rules.translate(x, y)
+        walk.compare(x, y, rules.start, "$")
+    except (Incomparable, UnreadableError, RecursionError):
+        return unplaced("the bodies could not be read once more")
+    return _told(walk, result)
 
 
 def unplaced(why: str) -> dict[str, Any]:
@@ -77,30 +85,8 @@ def _hindered(pair: Pair, rules: CompareRules, record: dict[str, Any]) -> str:
     return "mode schema compares shapes, which have no place" if rules.mode == "schema" else ""
 
 
-class _OtherTextError(Exception):
-    """The lines of a recorded body are not those of the document."""
-
-
-def _placed(
-    pair: Pair,
-    rules: CompareRules,
-    budget: Budget,
-    now: Callable[[], float],
-    result: Result,
-    record: dict[str, Any],
-    redactor: Redactor,
-) -> dict[str, Any]:
-    sides = [_content(pair.legacy, budget), _content(pair.candidate, budget)]
-    documents = read_pair(sides[0], sides[1], budget, now, redactor.is_secret)
-    lines = _Lines(documents.legacy), _Lines(documents.candidate)
-    for name, counted in zip(("legacy", "candidate"), lines, strict=True):
-        if record[name]["body"]["text"].count("\n") + 1 != counted.total:
-            raise _OtherTextError
-    walk = _Locating(budget, now, redactor, lines)
-    x, y = documents.legacy, documents.candidate
-    if rules.translates:
-        x = rules.translate(x, y)
-    walk.compare(x, y, rules.start, "$")
+def _told(walk: _Locating, result: Result) -> dict[str, Any]:
+    """What was found on a walk, by the numbers of the differences."""
     numbers = {(found.kind, found.path): number for number, found in enumerate(result.differences)}
     found: tuple[list[list[Any]], list[list[Any]]] = ([], [])
     whole = not result.more
