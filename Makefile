@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 20
 
+# Hundreds of processes start in a run: each module is compiled to bytecode once, also where that is switched off.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The traffic path compiled (see setup.py), beside the sources: tests and benchmark run on it, editing needs no rebuild.
 COMPILED := build/compiled
 TRAFFIC_TESTS := tests/core tests/wire tests/dataplane tests/test_raw_cases.py
