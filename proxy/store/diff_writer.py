@@ -271,7 +271,7 @@ class DiffWriter:
         gone = 0
         try:
             now = self._clock()
-            if now - self._pruned > PRUNE_SECONDS:
+            if abs(now - self._pruned) > PRUNE_SECONDS:  # a clock may be set back
                 self._pruned = now
                 gone = self._log.prune(now, self.retention.age)
                 self.corpus.prune(now - self.retention.age, self.retention.size)

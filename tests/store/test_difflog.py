@@ -372,3 +372,16 @@ def test_sets_of_differences_beyond_the_bound_are_mismatches_at_once(
     with closing(open_database(path)) as connection:
         groups = dict(EvidenceLog(connection).counts("orders", 0).groups)
     assert groups == {**{frozenset({f"f{number}"}): 1 for number in range(3)}, frozenset({MORE}): 2}
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_pruning(path: Path) -> None:
+    now = [AT + 365 * 86400.0]
+    writer = DiffWriter(path, FEW, random.Random(1).randrange, lambda event, text: None, lambda: now[0])
+    writer._try_open()
+    writer.step()
+    now[0] = AT
+    writer.pair("orders", AT - 30 * 86400, "matched", "")
+    writer.step()
+    assert writer._db is not None
+    assert EvidenceLog(writer._db).counts("orders", 0).compared() == 0
+    writer._db.close()
