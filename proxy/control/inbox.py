@@ -268,7 +268,7 @@ class Inbox:
         self._say_judged()
         now = self._clock()
         version = self._ledger.version()
-        search = now - self._looked_gone >= GONE_SECONDS
+        search = abs(now - self._looked_gone) >= GONE_SECONDS  # a clock may be set back
         same = version == self._seen_version and self._settings() is self._known_settings
         if same and not search and not (self._next_end and now >= self._next_end):
             return None

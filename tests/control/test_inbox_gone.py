@@ -104,3 +104,13 @@ async def test_what_somebody_spoke_of_is_not_found_to_be_fixed(rig: Rig, action:
     rig.now += 20
     await rig.inbox.sweep()
     assert await rig.actions() == [action]
+
+
+async def test_what_is_gone_is_looked_for_after_a_clock_was_set_back(rig: Rig) -> None:
+    rig.now = NOON + 365 * 24 * HOUR
+    await rig.inbox.sweep()
+    rig.now = NOON
+    await rig.pairs(100, "$.a")
+    rig.now += 2 * HOUR
+    await rig.pairs(2000)
+    assert await swept(rig) == "fixed"
