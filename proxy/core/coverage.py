@@ -58,6 +58,7 @@ _LETTERS_A_WORD: Final = 3
 """Names of more than 12 characters that join words by capitals have at least so many letters to each; tokens have
 less."""
 _PARAMETER: Final = re.compile(r"([$@]?[^\W\d][\w.:-]*)((?:\[[\w.:-]{0,40}\]){0,4})")
+_PARTS: Final = re.compile(r"[\[\].:]+")
 _INDEX: Final = re.compile(r"\[\d*\]")
 _DIGITS: Final = re.compile(r"\d{5}|(?=[a-fA-F]*\d)\b[0-9a-fA-F]{8,}\b")
 
@@ -335,7 +336,7 @@ def parameter_name(raw: bytes) -> str:
     """The name of a query parameter, indices left out (``ids[3]`` -> ``ids[]``), if it is a name, else DATA."""
     text = unquote_to_bytes(raw[: 3 * MAX_NAME + 1].replace(b"+", b" ")).decode("utf-8", "replace")
     match = _PARAMETER.fullmatch(text)
-    if match is None or len(text) > MAX_NAME or _DIGITS.search(text):
+    if match is None or len(text) > MAX_NAME or _DIGITS.search(text) or any(map(_is_token, _PARTS.split(text))):
         return DATA
     return match[1] + _INDEX.sub("[]", match[2])
 

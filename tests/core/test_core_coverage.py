@@ -157,6 +157,11 @@ def test_names_beyond_the_fan_out_are_data_and_those_before_stay() -> None:
         (b"a&b"[:1] + b"%26b", DATA),
         (b"x" * 100, DATA),
         (b"\xff\xfe", DATA),
+        (b"includeOutOfStock", "includeOutOfStock"),
+        (b"X-Amz-SignedHeaders", "X-Amz-SignedHeaders"),
+        (b"filter[created_at][gte]", "filter[created_at][gte]"),
+        (b"Zq7xKf2Rm9Tb4Wn", DATA),  # a link's token without a name
+        (b"keys[Zq7xKf2Rm9Tb4Wn]", DATA),
     ],
 )
 def test_parameters_that_are_data_collapse(raw: bytes, name: str) -> None:
