@@ -67,9 +67,20 @@ class Multisets(Pairing):
         self.beyond([y for left in known.values() for y in left])
 
     def _multiset(self, a: list[Any], b: list[Any]) -> None:
+        sides = self.sketched(a, ranked=True), self.sketched(b, ranked=True)
+        rest = self._of_one_sketch(*sides)
+        if self.state.mode == "subset" and rest[0]:
+            # What says more may be near to two: that of its own sketch is only surely the right one if nothing is near.
+            again = rest if self.item.sharp or not self._few(*sides) else sides
+            rest = self._matched(*again) if self._few(*again) else rest
+        # Their order says nothing; so that it changes nothing either, they are taken in one of ours.
+        self._unequal(sorted(rest[0], key=_sketch), sorted(rest[1], key=_sketch))
+
+    def _of_one_sketch(self, a: list[Item], b: list[Item]) -> tuple[list[Item], list[Item]]:
+        """The items without those that have an equal of the same sketch."""
         groups: dict[bytes, tuple[list[Item], list[Item]]] = defaultdict(lambda: ([], []))
-        for side, values in enumerate((a, b)):
-            for item in self.sketched(values, ranked=True):
+        for side, items in enumerate((a, b)):
+            for item in items:
                 groups[item.sketch][side].append(item)
         rest: tuple[list[Item], list[Item]] = ([], [])
         for xs, ys in groups.values():
@@ -79,10 +90,7 @@ class Multisets(Pairing):
                 xs, ys = xs[len(ys) :], ys[len(xs) :]
             rest[0].extend(xs)
             rest[1].extend(ys)
-        if self.state.mode == "subset" and self._few(*rest):
-            rest = self._matched(*rest)
-        # Their order says nothing; so that it changes nothing either, they are taken in one of ours.
-        self._unequal(sorted(rest[0], key=_sketch), sorted(rest[1], key=_sketch))
+        return rest
 
     def _without_equals(self, xs: list[Item], ys: list[Item]) -> tuple[list[Item], list[Item]]:
         """Items of one sketch in the order of what they say, without those that are equal under the rules."""

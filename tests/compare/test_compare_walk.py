@@ -179,8 +179,10 @@ def test_values_are_let_pass_as_the_rules_say(legacy: Any, candidate: Any, rules
         (things(1, 2), things(3, 2, 1, v=1), {"unordered": {"$": None}}, {}),
         (things(1, 2), things(3, 2, v=1), {"unordered": {"$": "id"}}, {("missing", "$[*]"): 1}),
         ([{"a": 1}, {"a": 1, "b": 2}], [{"a": 1, "b": 2, "c": 3}, {"a": 1, "d": 4}], {"unordered": {"$": None}}, {}),
+        ([{"p": 1.005}, {"p": 1.01, "z": 1}], [{"p": 1.01, "z": 1}, {"p": 1.02, "z": 1}],
+         {"unordered": {"$": None}, "tolerance": {"$[*].p": 0.01}}, {}),
     ],
-)
+)  # fmt: skip
 def test_mode_subset_lets_the_candidate_say_more(legacy: Any, candidate: Any, rules: Any, expected: Any) -> None:
     assert found(legacy, candidate, mode="subset", **rules) == expected
 
