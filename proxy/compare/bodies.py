@@ -218,30 +218,38 @@ def _events(lines: list[str], redactor: Redactor) -> Iterator[str]:
 
 
 def table(text: str, redactor: Redactor) -> str:
-    """Rows of cells; those of a column with a secret name in the first row are masked."""
-    secrets: list[Secret] = []
+    """Rows of cells; those of a column with a secret name in the first row are masked, and what stands in a row beside
+    such a name."""
+    heads: list[str] = []
     out: list[str] = []
-    column = 0
-    first = True
-    head = text.partition("\n")[0]
-    sign = max(",;\t", key=head.count)
+    row: list[tuple[str, str]] = []
+    sign = max(",;\t", key=text.partition("\n")[0].count)
     for match in _cells(sign).finditer(text):
-        cell, end = match[1], match[2]
-        if first:
-            secrets.append(redactor.is_secret(_bare(cell)))
-            out.append(cell)
-        else:
-            secret = secrets[column] if column < len(secrets) else False
-            if any(secrets) and _spills(cell, sign):
-                secret = True
-            out.append(redactor.mask(_bare(cell)) if secret and cell.strip() else cell)
-        out.append(end)
-        column += 1
-        if end == "\n":
-            column, first = 0, False
-        elif not end:
-            break
+        row.append((match[1], match[2]))
+        if match[2] != sign:
+            values = [_bare(cell) for cell, _ in row]
+            out += _row(row, values, heads, sign, redactor)
+            heads = heads or values
+            row = []
+            if not match[2]:
+                break
     return "".join(out)
+
+
+def _row(
+    row: list[tuple[str, str]], values: list[str], heads: list[str], sign: str, redactor: Redactor
+) -> Iterator[str]:
+    """The cells of a row with what is between them. ``heads``: the first row, of which nothing is masked but what may
+    be the value of a name."""
+    holder = dict(zip(heads, values, strict=False))
+    spilled = any(map(redactor.is_secret, heads))
+    behind = redactor.behind(False, [value.strip() for value in values]) if len(row) == 2 else False
+    for at, (cell, end) in enumerate(row):
+        secret = redactor.below(heads[at], False, holder) if at < len(heads) else False
+        if (at and behind) or (spilled and _spills(cell, sign)):
+            secret = True
+        yield redactor.mask(values[at]) if secret and cell.strip() else cell
+        yield end
 
 
 def _spills(cell: str, sign: str) -> bool:

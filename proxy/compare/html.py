@@ -22,7 +22,7 @@ from proxy.compare.html_tokens import SPACE, Tag
 from proxy.compare.html_tree import VOID, parse_html
 from proxy.compare.meter import Meter
 from proxy.compare.paths import is_name
-from proxy.compare.secret_names import Secret
+from proxy.compare.secret_names import LABEL, Secret
 from proxy.compare.trees import ORDER, TEXT, Element, Sequences, dropped, hide_named, joined
 
 TOKEN = "#token"  # noqa: S105 - a member's name
@@ -112,23 +112,56 @@ class _Page:
         self._is_secret = is_secret
         self._meter = meter
         self._groups: list[_Group] = []
-        self._texts: list[tuple[dict[str, Any], list[_Run]]] = []  # of elements with text, or with something to hide
+        self._texts: list[tuple[str, dict[str, Any], list[_Run]]] = []
+        """Elements with text, or with something to hide, in the order of their ends."""
         self._last: _Run | None = None
         self._in_line = False  # something of the current line has been shown, and it did not end in white space
 
     def read(self, root: Element) -> list[_Group]:
         self._meter.begin()
         self._walk(root)
-        for members, runs in self._texts:
+        term, said = False, ""  # in a list of terms: what the last one says of its descriptions
+        for name, members, runs in self._texts:
             shown = [run.text for run in runs if run.text]
             if shown:
                 members[TEXT] = joined(shown)
+                said = shown[0]
             _hide(members, self._is_secret)
+            if name in ("dt", "dl"):
+                term = name == "dt" and self._names_a_secret(said)
+            elif term and TEXT in members:
+                members["#secret"] = members.pop(TEXT)
         for group in self._groups:
+            self._hide_row(group)
             order = [token for token in group.order if token]
             if order:
                 group.members[ORDER] = order
         return self._groups
+
+    def _names_a_secret(self, label: str) -> bool:
+        return LABEL.fullmatch(label) is not None and self._is_secret(label) is True
+
+    def _hide_row(self, group: _Group) -> None:
+        """Of a row what stands behind its heading, or behind a name in one of two cells, goes where the walk sees that
+        it is secret; of a list to choose from that is called so all goes there."""
+        row = group.chain[-1].partition("#")[0] if group.chain else ""
+        members, kept = group.members, ""
+        if row == "tr":
+            cells = [token for token in group.order if token in ("td", "th")]
+            if "td" not in cells[1:] or (cells[0] == "td" and len(cells) != 2):
+                return
+            kept = cells[0]
+            texts = (cell[TEXT] for cells in members.values() if type(cells) is list for cell in cells if TEXT in cell)
+            label = next(texts, "")
+            if type(label) is not str or not self._names_a_secret(label):
+                return
+        elif row != "select" or not self._is_secret(members.get("@name", "")):
+            return
+        hidden = {key: members.pop(key) for key in [*members] if key[0] != "@" and key != kept}
+        if kept and members[kept][1:]:
+            hidden[kept] = members[kept][1:]
+            members[kept] = members[kept][:1]
+        members["#secret"] = hidden
 
     def _walk(self, root: Element) -> None:
         top = _Group((), dict(root.attributes), [])
@@ -148,8 +181,8 @@ class _Page:
                 frames.pop()
                 if name in _BREAKS:
                     self._edge()
-                if runs or not _NAMED.isdisjoint(members):
-                    self._texts.append((members, runs))
+                if runs or not _NAMED.isdisjoint(members) or name in ("dt", "dl"):
+                    self._texts.append((name, members, runs))
                 if ends:
                     group.order.append(ends)
 
@@ -222,7 +255,7 @@ def _landmark(name: str, attributes: dict[str, str], group: _Group) -> str:
     return name if name in _LANDMARKS else ""
 
 
-_NAMED = frozenset({"@name", "@key", "@id", "@property", "@http-equiv", "@content", "@value"})
+_NAMED = frozenset({"@name", "@key", "@id", "@property", "@http-equiv", "@content", "@value", "@data-value"})
 """Without any of them there is nothing to hide."""
 
 

@@ -2,7 +2,9 @@
 
 Law: one pass from the beginning to the end, nothing is read twice, and broken markup is read as browsers do: a tag that
 does not end goes on. Secret is the content of an element with a secret name (with all that is in it), the value of an
-attribute with a secret name, and what an input, a meta element or a property named as a secret holds.
+attribute with a secret name, what an input, a meta element or a property named as a secret holds, and what stands
+beside an element that is a secret name: in ``<key>password</key><value>…</value>``, in a row of two cells, in a list of
+terms.
 """
 
 from __future__ import annotations
@@ -11,24 +13,53 @@ import re
 from collections.abc import Callable
 
 from proxy.compare.html_tokens import unescape
-from proxy.compare.secret_names import Secret, Span
+from proxy.compare.secret_names import HOLDING, IN_PLISTS, LABEL, LABELLING, NAMING, Secret, Span, held, is_caller
 
 _MARK = re.compile(r"<(?:!--|!\[CDATA\[|(/?)([A-Za-z_][\w.:-]*))")
 _INSIDE = re.compile(
     r"""(/?>|<)|([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)("?)|'([^']*)('?)|([^\s"'<>]+)))?|["'/=]|\s+""", re.DOTALL
 )
 _CLOSES = re.compile(r"</([A-Za-z_][\w.:-]*)")
-_NAMES = ("name", "key", "property", "http-equiv", "itemprop", "id", "autocomplete")
-_VALUES = ("value", "content")
 _EMPTY = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
 _PARTS_OF_PAGES = frozenset({"form", "fieldset", "a", "iframe", "object", "label", "slot", "div", "section", "html"})
 """What has a name or key but is no field: its content speaks for itself."""
 
+_CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*", re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+_CELLS = frozenset({"td", "th"})
+_TERMS = frozenset({"dt", "dd"})
+_ENDS = {"td": _CELLS, "th": _CELLS, "tr": _CELLS | {"tr"}, "dt": _TERMS, "dd": _TERMS}
+"""Elements whose end tags may be left out before others."""
+
+_LOOKED_UP = 64
+"""Open elements that an end tag is compared with."""
+
+_LONGEST = 400
+"""Characters of a name, as it is written."""
+
+_WAITING = 8
+"""Values before a name that it may be the name of."""
 
 Attribute = tuple[str, Span, bool]
 """Name in lower case, where its value stands, whether the value ends."""
+
+
+class _Open:
+    """An element that is open, with what is known of what stands beside one another in it. ``said``: what the last name
+    says, by the kind of the element that it stood in; ``waiting``: values with no name before them, by the kinds that
+    may name them."""
+
+    __slots__ = ("at", "cells", "name", "said", "tag", "waiting")
+
+    def __init__(self, name: str, at: int) -> None:
+        self.name = name
+        self.tag = name.lower()
+        self.at = at
+        self.said: dict[str, Secret] = {}
+        self.waiting: list[tuple[tuple[str, ...], int, int]] = []
+        self.cells: list[tuple[str, int, int]] = []
 
 
 class Markup:
@@ -41,6 +72,7 @@ class Markup:
         self._text = text
         self._judge = judge
         self._holds_secret = holds_secret
+        self._open = [_Open("", 0)]
         self._closes = {match[1].lower(): match.start() for match in _CLOSES.finditer(text)}  # the last of each name
         self._read()
 
@@ -50,6 +82,7 @@ class Markup:
         at = 0
         while (mark := _MARK.search(text, at)) is not None:
             at = mark.end()
+            written = (mark[2] or "").rpartition(":")[2]
             name = (mark[2] or "").lower()
             if not name:
                 if hiding:  # what stands in a comment or CDATA ends nothing
@@ -60,6 +93,8 @@ class Markup:
                 if hiding and not depth:
                     self._hide(hidden_from, mark.start())
                     hiding = ""
+                elif not hiding:
+                    self._end(written.lower(), mark.start())
                 continue
             attributes, at, end = _attributes(text, at)
             opens = end == ">" and name not in _EMPTY
@@ -67,14 +102,70 @@ class Markup:
                 depth += opens and name == hiding
             elif self._element(name, attributes, at, opens=opens):
                 hiding, depth, hidden_from = name, 1, at
+            elif opens:
+                while len(self._open) > 1 and self._open[-1].tag in _ENDS.get(name, ()):
+                    self._close(mark.start())
+                self._open.append(_Open(written, at))
         if hiding:
             self._hide(hidden_from, len(text))
+        while len(self._open) > 1:
+            self._close(len(text))
+
+    def _end(self, name: str, at: int) -> None:
+        """An end tag that begins ``at``; one of nothing that is open ends nothing."""
+        for up in range(1, min(len(self._open), _LOOKED_UP + 1)):
+            if self._open[-up].tag == name:
+                for _ in range(up):
+                    self._close(at)
+                break
+
+    def _close(self, end: int) -> None:
+        """The innermost element ends: look at it beside those before it."""
+        inner = self._open.pop()
+        tag, at, beside = inner.tag, inner.at, self._open[-1]
+        if tag in _CELLS:
+            beside.cells.append((tag, at, end))
+        elif tag == "tr":
+            self._row(inner.cells)
+        elif tag == "dt" or is_caller(inner.name):
+            kind = tag if tag in ("dt", "key") else ""
+            said = beside.said[kind] = self._name(at, end, label=tag == "dt")
+            for kinds, start, stop in beside.waiting:
+                if said and kind in kinds:
+                    self._hide(start, stop)
+            beside.waiting = []
+        elif tag == "dd" or (how := held(inner.name)) is not None:
+            kinds = ("dt",) if tag == "dd" else ("key",) if how is IN_PLISTS else ("", "key")
+            told = [beside.said[kind] for kind in kinds if kind in beside.said]
+            if any(told):
+                self._hide(at, end)
+            elif None in told:
+                self.revealed.append((at, end))
+            elif not told and len(beside.waiting) < _WAITING:
+                beside.waiting.append((kinds, at, end))
+
+    def _row(self, cells: list[tuple[str, int, int]]) -> None:
+        """Behind a heading, or a name in a row of two, stand values."""
+        if len(cells) > 1 and (cells[0][0] == "th" or len(cells) == 2) and self._name(*cells[0][1:], label=True):
+            for name, start, end in cells[1:]:
+                if name == "td":
+                    self._hide(start, end)
+
+    def _name(self, start: int, end: int, *, label: bool = False) -> Secret:
+        """What the content of an element says as a name; as a ``label`` it may also be a sentence, which is none."""
+        text = self._text[start:end] if end - start <= _LONGEST else ""
+        data = _CDATA.fullmatch(text)
+        text = (data[1] if data else unescape(_TAG.sub("", text))).strip(" \t\r\n:")
+        return self._judge(text) if text and (not label or LABEL.fullmatch(text)) else False
 
     def _element(self, name: str, attributes: list[Attribute], at: int, *, opens: bool) -> bool:
         """Judge one tag that ends at ``at``; True if all that is in the element is secret."""
         secret = self._judge(name.rpartition(":")[2])
-        if self._called_secret(attributes) and name not in _PARTS_OF_PAGES:
+        labelled, called = self._called_secret(attributes)
+        if called and name not in _PARTS_OF_PAGES:
             secret = True
+        elif labelled and opens and secret is False and name not in _PARTS_OF_PAGES:
+            self._hide(at, _before(self._text, "<", at))
         if not opens or secret is False:
             return False
         if self._closes.get(name, -1) >= at:
@@ -86,27 +177,28 @@ class Markup:
             self._hide(at, _before(self._text, "\n", at, end))
         return False
 
-    def _called_secret(self, attributes: list[Attribute]) -> bool:
-        """Judge the attributes of one tag; True if a name or key says that what is in the element is secret."""
+    def _called_secret(self, attributes: list[Attribute]) -> tuple[bool, bool]:
+        """Judge the attributes of one tag: whether one says that the text of the element is secret, and whether a name
+        or key says so of all that is in it."""
         field: Secret = False
         called = False
         for name, (start, end), _ in attributes:
-            if name in _NAMES:
+            if name in LABELLING:
                 said = self._judge(unescape(self._text[start:end], attribute=True))
                 field = field or said
-                called = called or (said is True and name in ("name", "key"))
+                called = called or (said is True and name in NAMING)
             elif name == "type":
                 field = field or self._text[start:end].lower() == "password"
         for name, (start, end), ends in attributes:
             said = self._judge(name)
-            if name in _VALUES:
+            if name in HOLDING:
                 said = said or field
             value = self._text[start:end]
             if said or (said is False and "&" in value and self._holds_secret(unescape(value, attribute=True))):
                 self._hide(start, end)
             elif said is None and ends:
                 self.revealed.append((start, end))
-        return called
+        return field is True, called
 
     def _hide(self, start: int, end: int) -> None:
         hidden = self._text[start:end]

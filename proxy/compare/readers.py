@@ -29,6 +29,7 @@ from proxy.compare.result import Budget, Incomparable
 from proxy.compare.secret_names import Secret
 from proxy.compare.tables import (
     NotATableError,
+    Table,
     parse_table,
     same_columns_in_another_order,
     separator_of,
@@ -53,12 +54,14 @@ class Content(NamedTuple):
 
 class Documents(NamedTuple):
     """What both sides say. ``doubtful`` raises Incomparable if a body said two things in one place, which the documents
-    do not show; ``columns``: the columns of a table stand in another order."""
+    do not show; ``columns``: the columns of a table stand in another order; ``of_two``: the rows of a table have two
+    fields, so that the first may be the name of the second."""
 
     legacy: Any
     candidate: Any
     doubtful: Callable[[], None] | None = None
     columns: tuple[str, str] | None = None
+    of_two: bool = False
 
 
 class UnreadableError(Exception):
@@ -112,9 +115,9 @@ def read_pair(
         case "events":
             return _events(x, y, budget)
         case "tsv":
-            return _tables("TSV", x, y, "\t", budget)
+            return _tables("TSV", x, y, "\t", budget, is_secret)
         case _:
-            return _tables("CSV", x, y, ",", budget)
+            return _tables("CSV", x, y, ",", budget, is_secret)
 
 
 def _both(what: str, sides: tuple[_Side, _Side], read: Callable[[_Side], _Read]) -> tuple[_Read, _Read]:
@@ -226,7 +229,11 @@ def _line(line: bytes, budget: Budget, meter: Meter, *, guarded: bool) -> Any:
     return parse_json(line, budget, guarded=guarded)
 
 
-def _tables(what: str, x: str, y: str, sign: str, budget: Budget) -> Documents:
+def _of_two(table: Table) -> bool:
+    return bool(table) and len(table[0]) == 2
+
+
+def _tables(what: str, x: str, y: str, sign: str, budget: Budget, is_secret: Callable[[str], Secret]) -> Documents:
     if sign == ",":
         signs = {separator_of(x), separator_of(y)}
         sign = signs.pop() if len(signs) == 1 else ","
@@ -234,4 +241,5 @@ def _tables(what: str, x: str, y: str, sign: str, budget: Budget) -> Documents:
     columns = None
     if same_columns_in_another_order(one, two):
         columns = (", ".join(one[0]), ", ".join(two[0]))
-    return Documents(*table_documents(one, two), None, columns)
+    documents = table_documents(one, two, is_secret)
+    return Documents(*documents, None, columns if type(documents[0]) is list else None, any(map(_of_two, (one, two))))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
@@ -22,7 +23,7 @@ from proxy.compare.document import Number, canonical_number
 from proxy.compare.escapes import unescaped, written
 from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
-from proxy.compare.secret_names import Secret, Span, called, held, is_secret_name, spelling
+from proxy.compare.secret_names import LABEL, Secret, Span, called, held, is_secret_name, spelling
 from proxy.compare.secret_shapes import AUTHORIZING, Shapes, is_card, is_made
 from proxy.config.comparing import Redaction
 
@@ -48,9 +49,6 @@ _ROOM = 128 * 1024
 _EXCHANGED = AUTHORIZING - {"state"}
 """What stands beside an authorization code in an object; a country's code stands beside a state."""
 
-_LABEL = re.compile(r"\S{1,60}(?: \S{1,30}){0,2}")
-"""A name at the beginning of a list; a sentence is none."""
-
 _OPEN_JSON = frozenset("{[%")
 
 
@@ -74,6 +72,8 @@ class Redactor:
         self._names = tuple(names)
         self._reveal = tuple(reveal)
         self._emails = emails
+        self.rows_of_two = False
+        """In a table of two columns, where the first may say what the second is."""
         self._secret = frozenset(spelling(name) for name in names)
         self._shown = frozenset(spelling(name) for name in reveal)
         self._known: dict[str, Secret] = {}
@@ -91,6 +91,12 @@ class Redactor:
         if not keys or keys[0].id != key_id:
             return None
         return Redactor(keys, self._names, self._reveal, emails=self._emails)
+
+    def for_rows_of_two(self) -> Redactor:
+        """The same redactor for a table of two columns."""
+        made = copy(self)
+        made.rows_of_two = True
+        return made
 
     def is_secret(self, name: str) -> Secret:
         """Whether what stands under this name is secret; None: it is shown, whatever it looks like."""
@@ -126,6 +132,8 @@ class Redactor:
                     found = said if said is None else found
         elif key == "code":
             return any(name in holder for holder in holders for name in _EXCHANGED)
+        if self.rows_of_two and found is False:
+            return self.behind(False, *(list(holder.values()) for holder in holders if key != next(iter(holder), key)))
         return found
 
     def behind(self, secret: Secret, *lists: Sequence[Any]) -> Secret:
@@ -137,7 +145,7 @@ class Redactor:
         for items in lists:
             if len(items) == 2 and type(name := items[0]) is str and len(name) <= MAX_SHOWN:
                 said = self.is_secret(name)
-                if said and _LABEL.fullmatch(name):
+                if said and LABEL.fullmatch(name):
                     return True
                 found = said if said is None else found
         return found

@@ -62,6 +62,27 @@ _ANY_CALLED = frozenset(_CALLED) | {f"{word}{end}" for word in _CALLED for end i
 _OF_PLISTS = frozenset({"string", "integer", "real", "date", "data", "array", "dict"})
 """What stands behind a ``key`` in Apple's property lists."""
 
+NAMING = frozenset({"name", "key", "property", "field", "param", "variable", "attribute", "setting", "option"})
+"""Attributes that name what their element holds: in XML the whole content, too."""
+
+LABELLING = NAMING | {
+    "http-equiv",
+    "itemprop",
+    "id",
+    "autocomplete",
+    "aria-label",
+    "placeholder",
+    "data-name",
+    "data-key",
+}
+"""Attributes that name the value of their element."""
+
+HOLDING = frozenset({"value", "content", "data-value"})
+"""The attributes with that value."""
+
+LABEL = re.compile(r"\s*\S{1,60}(?: \S{1,30}){0,2}\s*")
+"""What is short enough to be a name where sentences stand, too."""
+
 _FEW = 64
 """Members or items that are looked at one by one for names."""
 
@@ -100,12 +121,19 @@ class Held(NamedTuple):
 def held(key: str) -> Held | None:
     """How a member says that it holds what another one names; None of most members."""
     if key in _OF_PLISTS:
-        return _IN_PLISTS
+        return IN_PLISTS
     found = _HELD.fullmatch(key) if len(key) <= _LONGEST else None
     return None if found is None else Held(found[1] or found[2] or "", found[3])
 
 
-_IN_PLISTS = Held("", "")
+IN_PLISTS = Held("", "")
+"""Only a ``key`` names it."""
+
+
+@lru_cache(maxsize=8192)
+def is_caller(name: str) -> bool:
+    """Whether an element is one that names what stands beside it: ``key``, ``ParameterKey``, ``param-name``."""
+    return name in _ANY_CALLED or name.endswith(("Name", "Key", "-name", "-key", "_name", "_key", ".name", ".key"))
 
 
 def called(how: Held, holder: Mapping[str, Any]) -> Iterator[str]:
@@ -113,7 +141,7 @@ def called(how: Held, holder: Mapping[str, Any]) -> Iterator[str]:
     "password"}``. The time does not grow with the object."""
     before, end = how
     apart = before[-1:] in ("[", ".")  # of a form's field f[0][value] nothing but f[0][name] speaks
-    if how is _IN_PLISTS:
+    if how is IN_PLISTS:
         yield from _texts(holder.get("key"))
     elif len(holder) > _FEW:
         for word in _CALLED:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from typing import Any
 
 from proxy.compare.result import Budget, Incomparable
+from proxy.compare.secret_names import Secret
 
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
 _QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
@@ -18,6 +20,12 @@ _FIRST = re.compile(r"[\r\n]")
 _LABEL = re.compile(r"[^\W\d].{0,79}", re.DOTALL)
 MORE = "#more"
 """The fields of a row beyond its header."""
+
+_HIDDEN = "#secret"
+"""Where the walk sees that a whole table is secret."""
+
+_WORD = re.compile(r"[^\W\d]\D{0,79}")
+"""A name, where something made would have digits."""
 
 
 class NotATableError(ValueError):
@@ -73,14 +81,25 @@ def _ends(text: str) -> int:
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def table_documents(legacy: Table, candidate: Table) -> tuple[list[Any], list[Any]]:
-    """Both tables as lists of rows."""
+def table_documents(legacy: Table, candidate: Table, is_secret: Callable[[str], Secret]) -> tuple[Any, Any]:
+    """Both tables as lists of rows; hidden whole if one begins with what ``is_secret`` says is a secret's name, and its
+    value."""
+    if _begins_with_a_secret(legacy, is_secret) or _begins_with_a_secret(candidate, is_secret):
+        return {_HIDDEN: legacy}, {_HIDDEN: candidate}
     one, two = header(legacy), header(candidate)
     if one is None or two is None or not (_shows(legacy, one, two) and _shows(candidate, two, one)):
         return legacy, candidate
     if sorted(one) == sorted(two) and sorted(legacy[0]) != sorted(candidate[0]):
         return legacy, candidate  # a second column of one name, and one that is called so
     return _objects(legacy, one), _objects(candidate, two)
+
+
+def _begins_with_a_secret(table: Table, is_secret: Callable[[str], Secret]) -> bool:
+    """Whether the first row looks like a secret's name and its value, not like the names of two columns: for the others
+    look like names and their values, too."""
+    if not table or len(table[0]) != 2 or not is_secret(table[0][0]):
+        return False
+    return all(row and _WORD.fullmatch(row[0]) for row in table[1:])
 
 
 def _shows(table: Table, own: list[str], other: list[str]) -> bool:

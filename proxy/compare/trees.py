@@ -14,12 +14,12 @@ namespace of an element that is in another one than its parent, where elements o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 from proxy.compare.meter import Meter
-from proxy.compare.secret_names import Secret
+from proxy.compare.secret_names import HOLDING, LABELLING, NAMING, Secret
 
 TEXT = "#text"
 ORDER = "#order"
@@ -90,7 +90,7 @@ def documents(
     legacy: Element, candidate: Element, meter: Meter, is_secret: Callable[[str], Secret]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both trees as documents with the root's name as their only member. ``is_secret`` says which names are secret:
-    what stands beside ``name="password"`` then stands under ``#secret``. Raises Incomparable ("budget")."""
+    what stands beside or in ``name="password"`` then stands under ``#secret``. Raises Incomparable ("budget")."""
     shapes = _Shape("")
     for side, root in enumerate((legacy, candidate)):
         _look(root, shapes.children.setdefault(root.name, _Shape(root.name)), side, meter)
@@ -177,8 +177,11 @@ def _node(
         order = [name for name in names if name not in shape.dropped]
         if order:
             members[ORDER] = order
-    hide_named(members, is_secret)
-    return members, members
+    if not hide_named(members, is_secret) or len(texts) == len(element.children):
+        return members, members
+    within: dict[str, Any] = {}
+    members["#secret" if "#secret" not in members else "#secret-within"] = within
+    return members, within
 
 
 def joined(texts: list[str]) -> str | list[str]:
@@ -200,12 +203,25 @@ def dropped(sequences: Sequences) -> frozenset[str]:
     return frozenset(name for name, by_times in more.items() if any(by_times.values()))
 
 
-def hide_named(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> None:
-    """What stands beside a secret name goes where the walk sees that it is secret."""
-    if any(is_secret(members[key]) for key in ("@name", "@key", "@id") if key in members):
-        for key in ("@value", "@content", TEXT):
+def hide_named(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> bool:
+    """What stands beside a secret name goes where the walk sees that it is secret. True if all that is in the element
+    has to."""
+    if _LABELLING.isdisjoint(members):
+        return False
+    labels = [key for key in members if key in _LABELLING and is_secret(members[key])]
+    if labels:
+        for key in [*(key for key in members if key in _HOLDING), TEXT]:
             if key in members:
                 members["#secret" if "#secret" not in members else f"#secret-{key[1:]}"] = members.pop(key)
+    return not _NAMING.isdisjoint(labels)
+
+
+def _spelled(names: Iterable[str]) -> frozenset[str]:
+    """Keys of attributes in the usual spellings."""
+    return frozenset(f"@{spelled}" for name in names for spelled in (name, name.capitalize(), name.upper()))
+
+
+_NAMING, _LABELLING, _HOLDING = _spelled(NAMING), _spelled(LABELLING), _spelled(HOLDING)
 
 
 def _is_plural(parent: str, child: str) -> bool:

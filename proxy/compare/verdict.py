@@ -170,7 +170,8 @@ def _structured(
         else:
             _lines(walk, a, b)
         return walk, False
-    walk = Walk(budget, now, walk.redactor)  # its time begins when there is something to walk through
+    redactor = walk.redactor.for_rows_of_two() if documents.of_two else walk.redactor
+    walk = Walk(budget, now, redactor)  # its time begins when there is something to walk through
     if a.reader == "html":
         rules = rules.for_pages
     ignored = _documents(walk, documents, rules, budget, now)

@@ -174,14 +174,14 @@ class Walk:
                     hidden = self.redactor.below(key, secret, a, b)
                     self._node(x, y, below, self.below(path, key, as_map=as_map, secret=secret), secret=hidden)
             elif not state.member(key).ignore:
-                hidden = self.redactor.below(key, secret, a, b)
+                hidden = "#secret" in b or self.redactor.below(key, secret, a, b)
                 shown = partial(self.show, x, secret=hidden)
                 self.absent("missing", self.below(path, key, as_map=as_map, secret=secret), shown)
         if state.mode == "subset" or a.keys() == b.keys():
             return
         for key, y in b.items():
             if key not in a and not state.member(key).ignore:
-                hidden = self.redactor.below(key, secret, a, b)
+                hidden = "#secret" in a or self.redactor.below(key, secret, a, b)
                 shown = partial(self.show, y, secret=hidden)
                 self.absent("extra", self.below(path, key, as_map=as_map, secret=secret), shown)
 

@@ -110,6 +110,58 @@ NAMED: dict[str, Container] = {
     "xml-property": lambda n, v: (XML, f'<r><p name="{n}">{_xml(v)}</p><p key="{n}" value="{_xml(v)}"/></r>'),
     "xml-param": lambda n, v: (XML, f'<r><param name="{n}">{_xml(v)}</param><param name="{n}" value="{_xml(v)}"/></r>'),
     "xml-cut": lambda n, v: (XML, f"<r><a/><{n}>{_xml(v)}"),
+    "xml-beside": lambda n, v: (
+        XML,
+        (
+            f"<r><f><key>{n}</key><value>{_xml(v)}</value></f><f><name>{n}</name><value><s>{_xml(v)}</s></value></f>"
+            f"<f><a:Value xmlns:a='u'>{_xml(v)}</a:Value><a:Name xmlns:a='u'>{n}</a:Name></f></r>"
+        ),
+    ),
+    "xml-beside-more": lambda n, v: (
+        XML,
+        (
+            f"<r><f><param-name>{n}</param-name><d>1</d><param-value>{_xml(v)}</param-value></f>"
+            f"<f><field a='1'><![CDATA[{n}]]></field><old>{_xml(v)}</old><new><![CDATA[{v}]]></new></f></r>"
+        ),
+    ),
+    "xml-beside-many": lambda n, v: (
+        XML,
+        f"<r><name>a</name><value>b</value><name>{n}</name><value>{_xml(v)}</value><name>c</name><value/></r>",
+    ),
+    "xml-beside-cut": lambda n, v: (XML, f"<r><key>{n}</key><value>{_xml(v)}"),
+    "xml-plist": lambda n, v: (
+        XML,
+        (
+            f"<plist><dict><key>a</key><string>b</string><key>{n}</key><string>{_xml(v)}</string>"
+            f"<key>{n}</key><array><string>{_xml(v)}</string></array><key>{n}</key><dict><key>a</key>"
+            f"<data>{_xml(v)}</data></dict></dict></plist>"
+        ),
+    ),
+    "xml-within": lambda n, v: (
+        XML,
+        (
+            f'<r><property name="{n}"><value>{_xml(v)}</value></property><e key="{n}">a<b>{_xml(v)}</b></e>'
+            f'<At Name="urn:{n}"><V>{_xml(v)}</V></At><void property="{n}"><string>{_xml(v)}</string></void></r>'
+        ),
+    ),
+    "xml-spelled": lambda n, v: (XML, f'<r><Add Key="{n}" Value="{_xml(v)}"/><p field="{n}" value="{_xml(v)}"/></r>'),
+    "html-labelled": lambda n, v: (
+        HTML,
+        (
+            f'<meta property="{n}" content="{_xml(v)}"><meta itemprop="{n}" content="{_xml(v)}"><INPUT '
+            f'aria-label="{n}" VALUE="{_xml(v)}"><input placeholder="{n}" value="{_xml(v)}"><button name="{n}" '
+            f'value="{_xml(v)}">x</button><i data-name="{n}" data-value="{_xml(v)}"></i><p id="{n}">{_xml(v)}</p>'
+        ),
+    ),
+    "html-select": lambda n, v: (HTML, f'<select name="{n}"><option value="{_xml(v)}" selected>{_xml(v)}</select>'),
+    "html-row": lambda n, v: (
+        HTML,
+        (
+            f"<table><tr><th><b>{n}</b></th><td>{_xml(v)}</td><td><code>{_xml(v)}</code></td></tr></table>"
+            f"<TABLE><TR><TD>{n}:<TD><code>{_xml(v)}</code><TR><TD>a<TD>b</TABLE>"
+        ),
+    ),
+    "html-terms": lambda n, v: (HTML, f"<dl><dt>{n}<dd>{_xml(v)}<dd><code>{_xml(v)}</code><dt>a<dd>b</dl>"),
     "html-input": lambda n, v: (HTML, f'<form><input type="hidden" value="{_xml(v)}" name="{n}"></form>'),
     "html-password": lambda n, v: (HTML, f"<input name=a type=password value='{_xml(v)}'>"),
     "html-textarea": lambda n, v: (HTML, f"<textarea name={n} rows=3>{_xml(v)}</textarea>"),
@@ -119,6 +171,11 @@ NAMED: dict[str, Container] = {
     "html-link": lambda n, v: (HTML, f'<a href="/x?a=1&amp;{quote(n)}={quote(v, safe="")}&amp;b=1">x</a>'),
     "csv": lambda n, v: ("text/csv", f'id,{n},note\n1,"{v}",x\n2,{v},y\n'),
     "csv-quoted": lambda n, v: ("text/csv; charset=utf-8", f'"id";"{n}";"note"\r\n"1";"a ""{v}""\nb";"x"\r\n'),
+    "csv-named": lambda n, v: ("text/csv", f"name,value\r\na,b\r\n{n},{v}\r\n"),
+    "csv-pairs": lambda n, v: ("text/csv", f'user;bob\n"{n}";"{v}"\nport;80'),
+    "csv-pair-first": lambda n, v: ("text/csv", f"{n},{v}\nuser,bob\n"),
+    "csv-named-of-three": lambda n, v: ("text/csv", f'id,value,name\n1,"{v}",{n}\n'),
+    "tsv-pairs": lambda n, v: ("text/tab-separated-values", f"user\tbob\n{n}\t{v}\n"),
     "tsv": lambda n, v: ("text/tab-separated-values", f"id\t{n}\n1\t{v}\n"),
     "text": lambda n, v: (TEXT, f"INFO {n}={v} done"),
     "text-quoted": lambda n, v: (TEXT, f'INFO {n} = "{v} and more {v}"'),
