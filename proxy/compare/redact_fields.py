@@ -23,6 +23,10 @@ MAX_STORED_VALUE = 8 * 1024
 BROKEN_OFF = 1024
 """Characters at the end of a redacted text that was cut before: half a secret has lost its shape."""
 
+_LONGEST_NAME = 400
+"""Characters of a value that may be the name of another one, as it is written."""
+
+_VALUE = re.compile(r"(?i)values?\]?\Z")
 _COOKIE = re.compile(r"\s*([^=;\s]{1,200})\s*=\s*([^;]*)")
 _CREDENTIALS = re.compile(
     r"(?i)(basic|bearer|digest|negotiate|apikey|token|hmac|aws4-hmac-sha256)(\s+)(\S.*)", re.DOTALL
@@ -34,10 +38,13 @@ def form(text: str, redactor: Redactor) -> str:
     """``name=value&…`` with secret values masked; what is not masked keeps its spelling."""
     pairs = [part.partition("=") for part in text.split("&")]
     names = [unquote_plus(name) for name, _, _ in pairs]
+    holder: dict[str, list[str]] = {}
+    for name, (_, _, value) in zip(names, pairs, strict=True):
+        holder.setdefault(name, []).append(_plain(value) if len(value) <= _LONGEST_NAME else "")
     authorizing = not AUTHORIZING.isdisjoint(names)
     parts = []
     for name, (written, sign, value) in zip(names, pairs, strict=True):
-        secret = redactor.is_secret(name)
+        secret = redactor.below(name, False, holder) if _VALUE.search(name) else redactor.is_secret(name)
         if secret is False and authorizing and name == "code":
             secret = True
         if secret:

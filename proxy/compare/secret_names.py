@@ -44,21 +44,23 @@ _LONGEST = 256
 """Characters of a name worth remembering; longer ones are data."""
 
 _HELD = re.compile(
-    r"(?:(.*)(?i:values?)|((?:.*[\W_])?|.*[a-z](?=[A-Z]))(?i:val|v|content|default|old|new|before|after))(\]?)"
+    r"(?:(.*)(?i:values?)|((?:.*[\W_])?|.*[a-z](?=[A-Z]))(?i:(val|v)|content|default|old|new|before|after))(\]?)"
 )
 """Members that hold what another one names: ``value``, ``ParameterValue``, ``old``, ``f[0][value]``."""
 
-_CALLED = tuple(
-    spelled
-    for word in (
-        "name", "key", "field", "header", "param", "parameter", "property", "attribute", "variable", "setting",
-        "option", "label", "path", "id", "type", "k", "n",
-    )
-    for spelled in (word, word.capitalize(), word.upper())
-)  # fmt: skip
-"""Members that name what stands beside them."""
 
-_ANY_CALLED = frozenset(_CALLED) | {f"{word}{end}" for word in _CALLED for end in ("_name", "-name", "Name", "_NAME")}
+def _all_spellings(*words: str) -> tuple[str, ...]:
+    return tuple(spelled for word in words for spelled in (word, word.capitalize(), word.upper()))
+
+
+_NAMES = _all_spellings(
+    "name", "key", "field", "header", "param", "parameter", "property", "attribute", "variable", "setting", "option"
+)
+_CALLED = _NAMES + _all_spellings("label", "path", "id", "type", "k", "n")
+"""Members that name what stands beside them: the former whatever holds it, all of them a value."""
+
+_ANY_NAMES = frozenset(_NAMES) | {f"{word}{end}" for word in _NAMES for end in ("_name", "-name", "Name", "_NAME")}
+_ANY_CALLED = _ANY_NAMES | set(_CALLED)
 _OF_PLISTS = frozenset({"string", "integer", "real", "date", "data", "array", "dict"})
 """What stands behind a ``key`` in Apple's property lists."""
 
@@ -115,6 +117,8 @@ class Held(NamedTuple):
 
     before: str
     end: str
+    value: bool
+    """Whether it is called a value."""
 
 
 @lru_cache(maxsize=8192)
@@ -123,10 +127,12 @@ def held(key: str) -> Held | None:
     if key in _OF_PLISTS:
         return IN_PLISTS
     found = _HELD.fullmatch(key) if len(key) <= _LONGEST else None
-    return None if found is None else Held(found[1] or found[2] or "", found[3])
+    if found is None:
+        return None
+    return Held(found[1] or found[2] or "", found[4], found[1] is not None or found[3] is not None)
 
 
-IN_PLISTS = Held("", "")
+IN_PLISTS = Held("", "", False)
 """Only a ``key`` names it."""
 
 
@@ -139,20 +145,20 @@ def is_caller(name: str) -> bool:
 def called(how: Held, holder: Mapping[str, Any]) -> Iterator[str]:
     """What other members of an object say that one is which holds something: "password" of ``value`` beside ``{"name":
     "password"}``. The time does not grow with the object."""
-    before, end = how
+    before, end, _ = how
     apart = before[-1:] in ("[", ".")  # of a form's field f[0][value] nothing but f[0][name] speaks
     if how is IN_PLISTS:
         yield from _texts(holder.get("key"))
     elif len(holder) > _FEW:
-        for word in _CALLED:
+        for word in _CALLED if how.value else _NAMES:
             yield from _texts(holder.get(f"{before}{word}{end}"))
             if not apart:
                 yield from _texts(holder.get(word))
     else:
+        words = _ANY_CALLED if how.value else _ANY_NAMES
         for name, value in holder.items():
-            inner = name[len(before) : len(name) - len(end)]
-            own = name.startswith(before) and name.endswith(end) and inner in _ANY_CALLED
-            if own or (name in _ANY_CALLED and not apart):
+            own = name.startswith(before) and name.endswith(end) and name[len(before) : len(name) - len(end)] in words
+            if own or (name in words and not apart):
                 yield from _texts(value)
 
 

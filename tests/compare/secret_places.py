@@ -55,7 +55,7 @@ NAMED: dict[str, Container] = {
         JSON,
         json.dumps([
             {"ParameterKey": n, "ParameterValue": v}, {"field": n, "old": v, "new": v}, {"k": n, "v": v},
-            {"op": "replace", "path": f"/user/{n}", "value": v}, {"label": n, "default": [v]},
+            {"op": "replace", "path": f"/user/{n}", "value": v}, {"label": n, "val": [v]},
             {"names": 1, "NAME": n, "VALUE": {"a": v}},
         ]),
     ),
@@ -83,6 +83,11 @@ NAMED: dict[str, Container] = {
         "".join(f"data: {line}\n" for line in json.dumps({"a": 1, n: {"b": v}}, indent=1).split("\n")) + "\n",
     ),
     "form": lambda n, v: (FORM, f"a=1&{quote_plus(n)}={quote_plus(v)}&b=2"),
+    "form-beside": lambda n, v: (FORM, f"name={quote_plus(n)}&x=1&value={quote_plus(v)}"),
+    "form-beside-indexed": lambda n, v: (
+        FORM,
+        f"f[0][value]={quote_plus(v)}&f%5B0%5D%5Bname%5D={quote_plus(n)}&f[1][name]=a&g.0.key={n}&g.0.value={quote(v)}",
+    ),
     "form-escaped": lambda n, v: (
         FORM,
         f"{''.join(f'%{ord(c):02X}' for c in n)}={''.join(f'%{b:02x}' for b in v.encode())}",

@@ -10,6 +10,7 @@ from walks import walk
 from proxy.compare.bodies import body, json_value
 from proxy.compare.json_text import json_text
 from proxy.compare.redact import Redactor, make_redactor
+from proxy.compare.redact_fields import url
 from proxy.compare.result import Budget
 from proxy.compare.rules import compile_rules
 from proxy.compare.secret_names import called, held
@@ -57,7 +58,8 @@ def test_a_member_of_a_large_object_is_secret_beside_a_secret_name(name: str, ke
         ({"name": "price"}, "value"), ({"name": "password"}, "required"), ({"name": "password"}, "description"),
         ({"title": "password"}, "value"), ({"name": "password"}, "interval"), ({"type": "session"}, "data"),
         ({"f[0][name]": "password"}, "f[1][value]"), ({"name": "password"}, "f[1][value]"), ({"name": 17}, "value"),
-        ({"name": "password" * 100}, "value"), ({"state": "CA"}, "code"),
+        ({"name": "password" * 100}, "value"), ({"state": "CA"}, "code"), ({"type": "token"}, "content"),
+        ({"id": "password-reset"}, "content"), ({"type": "session"}, "after"),
     ],
 )  # fmt: skip
 def test_a_member_is_not_secret_beside_another_name_or_as_something_else(holder: dict[str, Any], key: str) -> None:
@@ -152,6 +154,18 @@ def test_keys_that_are_data_below_a_name_and_its_value_are_in_no_sketch() -> Non
     assert sketch([["tokens", {"a1b2": 1, "x": 2}]]) == sketch([["tokens", {"a1b3": 1, "x": 2}]])
     assert "a1b2" not in sketch({"name": "tokens", "value": {"a1b2": 1}})
     assert "a1b2" in sketch({"name": "sizes", "value": {"a1b2": 1}})
+
+
+def test_of_a_form_only_values_are_masked_beside_a_name_so_that_requests_can_be_sent_again() -> None:
+    assert url("/a?name=session&value=hunter", REDACTOR) == f"/a?name=session&value={REDACTOR.mask('hunter')}"
+    assert url("/a?f[0][name]=pin&f[0][value]=hunter&f[1][value]=b", REDACTOR).count("«masked") == 1
+    for kept in (
+        "/a?name=session.js&v=3",
+        "/a?type=session&after=17",
+        "/a?sort=token&value=3",
+        "/a?key=session&page=2",
+    ):
+        assert url(kept, REDACTOR) == kept
 
 
 # -- elements ---------------------------------------------------------------------------------------------------------
