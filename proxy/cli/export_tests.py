@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from proxy.cli.client import admin_option
+from proxy.compare.wording import number, plural
 from proxy.errors import BanyanError
 from proxy.telemetry.visible import visible
 
@@ -49,11 +50,13 @@ def export_tests(route: str, output: Path, limit: int, safe_only: bool, admin: s
         why = f" ({_counted(left_out)})" if left_out else ": requests are recorded while legacy answers it"
         raise BanyanError(f"there is no recorded request of {route} to make a test of{why}")
     _write(output, suite)
-    click.echo(f"{len(suite['cases'])} tests written to {output}; run: pytest {output} --base-url URL", err=True)
+    written = number(len(suite["cases"]), "test")
+    click.echo(f"{written} written to {output}; run: pytest {output} --base-url URL", err=True)
     if left_out:
         click.echo(f"left out: {_counted(left_out)}", err=True)
     if shallow := sum(case["expected"]["kind"] == PRESENCE for case in suite["cases"]):
-        click.echo(f"{shallow} of them see of the body only that there is one; banyan replay compares it", err=True)
+        see = f"{shallow} of them {plural(shallow, 'sees', 'see')}"
+        click.echo(f"{see} of the body only that there is one; banyan replay compares it", err=True)
 
 
 def _write(output: Path, suite: dict[str, Any]) -> None:

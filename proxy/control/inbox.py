@@ -21,6 +21,7 @@ import orjson
 from proxy.compare.inbox import Action, Mark, Standing, seems_fixed, standing
 from proxy.compare.noise import Rates, is_noise
 from proxy.compare.result import WEIGHTS
+from proxy.compare.wording import number
 from proxy.config.comparing import Noise
 from proxy.config.model import Settings, compare_of
 from proxy.control.findings import Comment, Finding
@@ -236,10 +237,10 @@ class Inbox:
 
     def _read_marks(self) -> None:
         spoken_of = set()
-        for number, route, fingerprint, mark in self._ledger.events.marks(self._last_event):
+        for event, route, fingerprint, mark in self._ledger.events.marks(self._last_event):
             self._marks.setdefault(fingerprint, []).append(mark)
             self._routes[fingerprint] = route
-            self._last_event = number
+            self._last_event = event
             spoken_of.add(fingerprint)
         for fingerprint in spoken_of:
             if len(self._marks[fingerprint]) > MAX_OF_ONE:  # what the record does not keep is not kept here
@@ -321,7 +322,7 @@ class Inbox:
             gone = gone_by_kind(self._ledger, route, likely.values())
             for point in candidates:
                 if (found := gone.get(point.kept.fingerprint)) is not None:
-                    sightings = f"{point.kept.times:,} sightings"
+                    sightings = number(point.kept.times, "sighting")
                     text = f"not seen in {found:,} comparisons of its kinds of request, after {sightings}"
                     self._say_own(point, "auto-fixed", text, now)
 

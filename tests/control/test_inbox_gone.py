@@ -114,3 +114,12 @@ async def test_what_is_gone_is_looked_for_after_a_clock_was_set_back(rig: Rig) -
     rig.now += 2 * HOUR
     await rig.pairs(2000)
     assert await swept(rig) == "fixed"
+
+
+async def test_one_sighting_is_spoken_of_as_one(rig: Rig) -> None:
+    await rig.pairs(1, "$.a")
+    rig.now += 2 * HOUR
+    await rig.pairs(1000)
+    assert await swept(rig) == "fixed"
+    (event,) = await rig.ledger.call(lambda: rig.ledger.events.recent(10))
+    assert event.reason.endswith(", after 1 sighting")

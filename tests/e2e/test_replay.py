@@ -191,7 +191,7 @@ def suite(shop: Shop, tmp_path: Path) -> Path:
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         f"5 tests written to {folder}; run: pytest {folder} --base-url URL",
-        "1 of them see of the body only that there is one; banyan replay compares it",
+        "1 of them sees of the body only that there is one; banyan replay compares it",
     ]
     assert CANARY not in "".join(file.read_text() for file in folder.iterdir())
     return folder
