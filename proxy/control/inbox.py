@@ -149,7 +149,7 @@ class Inbox:
         while self._unsaid:
             digests, since, actor = self._unsaid[0]
             for route in self._ledger.evidence.judged_by(digests, since):
-                self._ledger.counters.mark(self._clock(), route)
+                self._ledger.counters.mark(min(since, self._clock()), route)
                 self._ledger.events.append(
                     at=self._clock(), actor=actor, action="compare-changed", route=route, before={},
                     after={"evidence_since": since}, reason=JUDGED_ANEW,

@@ -302,6 +302,7 @@ async def test_rules_that_change_while_the_store_is_lost_begin_evidence_anew_whe
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.inbox.judged_by(rig.settings, "start", 0.0)
+    await rig.pairs(10)
 
     def lost(*_: object) -> list[str]:
         raise sqlite3.OperationalError("database is locked")
@@ -319,3 +320,5 @@ async def test_rules_that_change_while_the_store_is_lost_begin_evidence_anew_whe
     assert found is not None
     assert found[0] == NOON + 203
     assert await rig.actions() == ["compare-changed"] * 2
+    before = await rig.ledger.call(lambda: rig.ledger.counters.before(NOON + 203, "orders"))
+    assert list(before.traffic.coverage.values()) == [[10, 10]]
