@@ -167,7 +167,7 @@ def _let_pass(evidence: Evidence) -> list[Bias]:
     if evidence.mode in _MODES:
         found.append(Bias("mode", f"{_MODES[evidence.mode]} (compare.mode: {evidence.mode})."))
     if evidence.by_rules and compared:
-        share = min(1.0, evidence.by_rules / compared)
+        share = evidence.by_rules / compared
         count = plural(evidence.by_rules, "counts", "count")
         what = f"{number(evidence.by_rules, 'pair')} ({percent(share)}) {count} as equal only by the rules of compare"
         found.append(Bias("rules", f"{what}.", share))

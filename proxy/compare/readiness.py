@@ -118,7 +118,7 @@ def assess(evidence: Evidence, wanted: ReadyWhen) -> Readiness:
 
 def _summary(evidence: Evidence, verdict: Word, reasons: list[str]) -> str:
     if verdict == "ready":
-        by_rules = min(1.0, evidence.by_rules / max(1, evidence.compared))
+        by_rules = evidence.by_rules / max(1, evidence.compared)
         but = f", {percent(by_rules)} of them equal only by the rules" if by_rules > MOST else ""
         return f"Ready: every criterion is met by {number(evidence.compared, 'comparison')}{but}."
     also = f" And {number(len(reasons) - 1, 'more reason')}." if len(reasons) > 1 else ""

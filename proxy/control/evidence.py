@@ -204,7 +204,7 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         equal=known.counts.equal,
         expected=known.counts.compared() - known.counts.equal - mismatched,
         mismatched=mismatched,
-        by_rules=compare.expected.get("rules", 0),
+        by_rules=min(known.counts.equal, compare.expected.get("rules", 0)),  # counted by the hour
         mode=compare_of(settings, route).mode,
         incomparable=known.counts.incomparable,
         incomparable_by=dict(compare.incomparable),

@@ -245,3 +245,12 @@ async def test_pairs_from_before_a_clock_was_set_back_are_no_evidence_of_what_ca
     assert (await known.verdicts.of("orders")).compared == 0
     await known.pairs(10, equal=3)
     assert (await known.verdicts.of("orders")).compared == 3
+
+
+async def test_no_more_pairs_are_equal_by_the_rules_than_are_equal(known: Known) -> None:
+    await known.pairs(60, equal=200)
+    # Figures of the hour in which the evidence begins are of the whole hour.
+    known.live = {"orders": Tally(compare=CompareCounters(verdicts={"ignored": 230}, expected={"rules": 230}))}
+    found = await known.verdicts.of("orders")
+    (rules,) = [each.sentence for each in found.bias if each.name == "rules"]
+    assert rules == "200 pairs (100 %) count as equal only by the rules of compare."
