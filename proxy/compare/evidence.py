@@ -152,7 +152,10 @@ def _lost(evidence: Evidence) -> list[Bias]:
                  evidence.unjudged / sampled)
         )  # fmt: skip
     if evidence.incomparable:
-        what = f"{number(evidence.incomparable, 'pair')} could not be compared ({counts(evidence.incomparable_by)})"
+        table = evidence.incomparable_by  # by the hour, so it may be of others, too
+        same = sum(table.values()) == evidence.incomparable
+        reasons = counts(table) if same else ", ".join(sorted(table, key=lambda reason: (-table[reason], reason)))
+        what = f"{number(evidence.incomparable, 'pair')} could not be compared{f' ({reasons})' if reasons else ''}"
         found.append(Bias("incomparable", f"{what}.", evidence.incomparable / sampled))
     if evidence.records_lost:
         what = (

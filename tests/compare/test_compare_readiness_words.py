@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from proxy.compare.evidence import Evidence
 from proxy.compare.readiness import assess
 from proxy.config.comparing import ReadyWhen
@@ -41,6 +43,19 @@ def test_one_is_spoken_of_as_one_and_more_as_more() -> None:
     assert two["writes"].endswith(" have methods that are not shadowed: they are never compared.")
     assert one["fallbacks_below"].startswith("Legacy had to answer 1 of 1 request that the candidate was to answer, ")
     assert one["error_delta_below"].startswith("1 of 1 request that the candidate was to answer ended in 5xx; ")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ({"budget": 1, "too-large": 2}, "3 pairs could not be compared (too-large 2, budget 1)."),
+        ({"budget": 1, "too-large": 40}, "3 pairs could not be compared (too-large, budget)."),
+        ({}, "3 pairs could not be compared."),
+    ],
+)
+def test_reasons_have_numbers_where_they_are_of_the_same_pairs(reasons: dict[str, int], said: str) -> None:
+    found = assess(Evidence(route="r", stage="shadow", equal=9, incomparable=3, incomparable_by=reasons), WANTED)
+    assert [each.sentence for each in found.bias if each.name == "incomparable"] == [said]
 
 
 def test_one_that_is_lost_is_spoken_of_as_one() -> None:
