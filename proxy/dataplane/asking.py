@@ -218,8 +218,7 @@ class Asking(Holder):
                 self._leave(connection)
                 break
             worker.followed += monotonic() - now
-            if not connection.pending:
-                await fiber.park(by)
+            await (fiber.others_first() if connection.pending else fiber.park(by))
             now = monotonic()
         shadow.seconds = now - sent
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from proxy.dataplane.request_body import RequestBody
     from proxy.dataplane.upstreams import Way
     from proxy.wire.downstream import ClientConnection
-    from proxy.wire.fiber import Fiber
     from proxy.wire.pool import Pool
     from proxy.wire.response import ResponseHead
     from proxy.wire.upstream import UpstreamConnection
@@ -153,7 +152,7 @@ async def _send_body(
             moved_at = monotonic()
             connection.unfinished = not body.ended
             if client.pending and not body.ended:
-                await _others_first(client.fiber)
+                await client.fiber.others_first()
         elif body.ended:
             connection.unfinished = False
         else:
@@ -284,7 +283,7 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
     client, fiber, body = exchange.client, exchange.client.fiber, exchange.body
     by = monotonic() + idle
     if connection.pending:
-        await _others_first(fiber)
+        await fiber.others_first()  # more came than is decoded at once
     while True:
         if not client.writable:
             connection.hold()
@@ -304,19 +303,13 @@ async def _next_piece(exchange: Exchange, connection: UpstreamConnection, idle: 
         if connection.ended:
             raise ExchangeError(FailureKind.TRUNCATED)
         if body is not None and not body.ended and client.pending and connection.writable:
-            await _others_first(fiber)
+            await fiber.others_first()
         elif client.eof and (exchange.chunked or exchange.ends_with_connection):
             # A stream without end, and the client sends no more: nearly always it has left, which only a write would
             # show. One that still reads gets what comes within this time.
             await fiber.park(min(by, monotonic() + HALF_CLOSED_SECONDS), FailureKind.CLIENT_LEFT)
         else:
             await fiber.park(by, FailureKind.IDLE_TIMEOUT)
-
-
-async def _others_first(fiber: Fiber) -> None:
-    """Go on in the next turn of the event loop: what came is more than is decoded at once."""
-    asyncio.get_running_loop().call_soon(fiber.wake)
-    await fiber.park()
 
 
 async def sleep(exchange: Exchange, seconds: float) -> None:

@@ -14,6 +14,7 @@ fiber whether it is late.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -94,6 +95,11 @@ class Fiber:
         self.deadline = deadline
         self._late = late
         return PARK
+
+    def others_first(self) -> Awaitable[None]:
+        """Go on in the next turn of the event loop, or at the next :meth:`wake`; to be awaited at once."""
+        asyncio.get_running_loop().call_soon(self.wake)
+        return self.park()
 
     def _step(self, failure: BaseException | None) -> None:
         coroutine = self._coroutine
