@@ -28,7 +28,7 @@ from proxy.compare.json_text import json_text
 from proxy.compare.redact import Redactor
 from proxy.compare.redact_fields import form, headers
 from proxy.compare.result import Budget, Incomparable
-from proxy.compare.secret_names import Secret
+from proxy.compare.secret_names import Secret, held
 from proxy.compare.verdict import family
 from proxy.messages import Fields
 
@@ -36,6 +36,9 @@ MAX_STORED_BODY = 64 * 1024
 """Characters of one body in a record; the rest is cut off, which the record says."""
 
 MAX_STORED_PARTS = 100
+_LONGEST_NAME = 257
+"""Bytes of a part that may be the name of what is in another one; with one more it is none."""
+
 _PARSED = 4 * MAX_STORED_BODY
 """Bytes of JSON that are worth parsing for a record; longer documents are read only as far as they are stored."""
 
@@ -54,6 +57,9 @@ _NAME = re.compile(r"""(?i)[;\s]name(?:\*=[\w-]*'[\w-]*')?\s*=?\s*(?:"((?:[^"\\]
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"})
 _TABLES = frozenset({"text/csv", "application/csv", "text/tab-separated-values"})
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"')
+_SECTION = re.compile(r"\s*\[[\w .:/-]{1,100}\][ \t]*(?:\r?\n|\Z)")
+"""The first line of an INI file is no JSON."""
+
 _UNTIL_BLANK = re.compile(rb"\r?\n\r?\n")
 
 
@@ -134,36 +140,44 @@ def json_value(value: Any, redactor: Redactor, secret: Secret = False) -> Any:
 
 def multipart(data: bytes, boundary: str, budget: Budget, redactor: Redactor) -> str:
     """A multipart/form-data body, part by part (RFC 7578), as text; files only by length and digest."""
-    lines: list[str] = []
-    room = MAX_STORED_BODY
+    parts: list[tuple[str, bytes, bytes]] = []
     for part in data.split(b"--" + boundary.encode("latin-1", "replace"))[1 : MAX_STORED_PARTS + 1]:
         if part.startswith(b"--"):
             break
         head, content = [*_UNTIL_BLANK.split(part, 1), b""][:2]
-        content = content.removesuffix(b"\n").removesuffix(b"\r")
-        fields: Fields = [
-            (name.strip(), value.strip())
-            for name, sign, value in (line.partition(b":") for line in head.splitlines())
-            if sign
-        ]
-        shown = [f"{name}: {value}" for name, value in headers(fields, redactor)]
         named = _NAME.search(head.decode("utf-8", "replace"))
         name = unquote_plus(named[1] if named[1] is not None else named[2]) if named else ""
-        is_file = b"filename" in head.lower()
-        secret = redactor.is_secret(name)
-        if secret:
-            text = redactor.mask(content)
-        elif not content_type(fields)[0] and not is_file and _looks_like_text(content):
-            value = to_text(content, "")
-            text = value if secret is None else _redacted(value, lambda text: redactor.scalar(text, secret=False))[0]
-        else:
-            stored = body(content, fields, budget, redactor)
-            text = stored["text"] if stored["text"] is not None else f"{len(content)} bytes, {_told(stored)}"
+        parts.append((name, head, content.removesuffix(b"\n").removesuffix(b"\r")))
+    holder: dict[str, list[str]] = {}
+    for name, _, content in parts:
+        holder.setdefault(name, []).append(content[:_LONGEST_NAME].decode("utf-8", "replace"))
+    lines: list[str] = []
+    room = MAX_STORED_BODY
+    for name, head, content in parts:
+        shown, text = _part(head, content, redactor.below(name, False, holder), budget, redactor)
         lines += [*shown, "", text, ""]
         room -= len(text)
         if room < 0:
             break
     return "\n".join(lines)
+
+
+def _part(head: bytes, content: bytes, secret: Secret, budget: Budget, redactor: Redactor) -> tuple[list[str], str]:
+    """The header fields and the content of a part; ``secret``: what its name says of it."""
+    fields: Fields = [
+        (name.strip(), value.strip())
+        for name, sign, value in (line.partition(b":") for line in head.splitlines())
+        if sign
+    ]
+    if secret:
+        text = redactor.mask(content)
+    elif not content_type(fields)[0] and b"filename" not in head.lower() and _looks_like_text(content):
+        value = to_text(content, "")
+        text = value if secret is None else _redacted(value, lambda text: redactor.scalar(text, secret=False))[0]
+    else:
+        stored = body(content, fields, budget, redactor)
+        text = stored["text"] if stored["text"] is not None else f"{len(content)} bytes, {_told(stored)}"
+    return [f"{name}: {value}" for name, value in headers(fields, redactor)], text
 
 
 def _told(stored: dict[str, Any]) -> str:
@@ -180,7 +194,7 @@ def _text(text: str, media: str, raw: bytes, redactor: Redactor, *, truncated: b
             text = "\n".join(_events(text.split("\n"), redactor))
         elif media in _TABLES:
             text = table(text, redactor)
-        elif text.lstrip()[:1] in ("{", "["):
+        elif text.lstrip()[:1] in ("{", "[") and _SECTION.match(text) is None:
             text = json_text(text, redactor, _LOOKED_AT)
         return redactor.by_shape(text)
 
@@ -221,35 +235,29 @@ def table(text: str, redactor: Redactor) -> str:
     """Rows of cells; those of a column with a secret name in the first row are masked, and what stands in a row beside
     such a name."""
     heads: list[str] = []
+    secrets: list[Secret] = []
     out: list[str] = []
     row: list[tuple[str, str]] = []
     sign = max(",;\t", key=text.partition("\n")[0].count)
     for match in _cells(sign).finditer(text):
         row.append((match[1], match[2]))
-        if match[2] != sign:
-            values = [_bare(cell) for cell, _ in row]
-            out += _row(row, values, heads, sign, redactor)
-            heads = heads or values
-            row = []
-            if not match[2]:
-                break
+        if match[2] == sign:
+            continue
+        values = [_bare(cell) for cell, _ in row]
+        named = secrets
+        if any(map(held, heads)):
+            holder = dict(zip(heads, values, strict=False))
+            named = [redactor.below(head, False, holder) for head in heads]
+        behind = redactor.behind(False, [value.strip() for value in values]) if len(row) == 2 else False
+        for at, (cell, end) in enumerate(row):
+            secret = (at < len(named) and named[at]) or (at and behind) or (any(secrets) and _spills(cell, sign))
+            out += [redactor.mask(values[at]) if secret and cell.strip() else cell, end]
+        if not heads:
+            heads, secrets = values, [redactor.is_secret(head) for head in values]
+        row = []
+        if not match[2]:
+            break
     return "".join(out)
-
-
-def _row(
-    row: list[tuple[str, str]], values: list[str], heads: list[str], sign: str, redactor: Redactor
-) -> Iterator[str]:
-    """The cells of a row with what is between them. ``heads``: the first row, of which nothing is masked but what may
-    be the value of a name."""
-    holder = dict(zip(heads, values, strict=False))
-    spilled = any(map(redactor.is_secret, heads))
-    behind = redactor.behind(False, [value.strip() for value in values]) if len(row) == 2 else False
-    for at, (cell, end) in enumerate(row):
-        secret = redactor.below(heads[at], False, holder) if at < len(heads) else False
-        if (at and behind) or (spilled and _spills(cell, sign)):
-            secret = True
-        yield redactor.mask(values[at]) if secret and cell.strip() else cell
-        yield end
 
 
 def _spills(cell: str, sign: str) -> bool:

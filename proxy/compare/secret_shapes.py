@@ -16,21 +16,25 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote
 
+from proxy.compare import secret_lines
 from proxy.compare.markup import Markup
 from proxy.compare.masks import MASK
 from proxy.compare.secret_names import IN_TEXT, Secret, Span, spelling
+from proxy.compare.secret_pairs import beside
 from proxy.compare.secret_words import spoken
 
 _BEARER = re.compile(r"(?i)\b(?:bearer|negotiate|digest)\s+([A-Za-z0-9._~+/=-]{8,})")
 _AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?([\w-]{1,40}\s+[^\s\"'<>«]{8,})")
 """With a scheme that we do not know."""
 _BASIC = re.compile(r"(?i)\bbasic\s+([A-Za-z0-9+/_-]{4,}={0,2})")
+_ENCODED_JSON = re.compile(r"(?<![\w+/-])eyJ[A-Za-z0-9+/_-]{12,}+={0,2}(?![.\w])")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{10,}")  # whole runs, so that nothing in one is looked at twice
 _KEYS = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|(?:xox[abeprs]|xapp)-[\w-]{10,}"
     r"|(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|whsec_[A-Za-z0-9]{20,}|AIza[\w-]{35}"
     r"|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}|glpat-[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,}|hvs\.[\w-]{20,}"
-    r"|dop_v1_[0-9a-f]{40,}|npm_[A-Za-z0-9]{10,}|shp(?:at|ca|pa|ss)_[0-9a-f]{32}|pypi-[\w-]{40,})"
+    r"|dop_v1_[0-9a-f]{40,}|npm_[A-Za-z0-9]{10,}|shp(?:at|ca|pa|ss)_[0-9a-f]{32}|pypi-[\w-]{40,}"
+    r"|\$(?:2[abxy]|apr1|[56]|argon2(?:id?|d))\$[\w./$,=+-]{16,})"
     r"|(?<=hooks\.slack\.com/services/)[\w/]{10,}"
 )
 _PEM = re.compile(
@@ -60,7 +64,7 @@ _PART_NAME = re.compile(r"(?i)\bname\*?\s{0,8}=\s{0,8}\"?([^\";\r]{0,200})")
 _HINTS = (
     r"pass|pwd|secret|token|key|credential|authorization|sess|csrf|xsrf|cvv|cvc|ssn|iban|card|bearer|basic|negotiate"
     r"|digest|eyj|akia|asia|gh[pousr]_|xox|sk[_-]|rk[_-]|pk[_-]|glpat|github|whsec|aiza|ya29|gocspx|sg\.|hvs\.|dop_v1"
-    r"|npm_|shp|pypi-|xapp-|://|<[a-z]|form-data"
+    r"|npm_|shp|pypi-|xapp-|://|<[a-z]|form-data|cookie|\$2[abxy]\$|\$apr1\$|\$[56]\$|\$argon2"
 )
 _CARD_HINT = re.compile(r"[0-9](?:[ \u00a0\n.-]?[0-9]){12}")
 _IBAN_HINT = re.compile(r"[A-Z][A-Z]\d\d ?[A-Z0-9]")
@@ -104,6 +108,8 @@ class Shapes:
         hinted = _hinted(text)
         if hinted or (self._named is not None and self._named.search(text)):
             self._assignments(text, named, revealed)
+            if "," in text or "val" in text.lower():
+                beside(text, self._judge, lambda at: _value_at(text, at), named, revealed)
         if _CARD_HINT.search(text):
             found += _cards(text)
         named += spoken(text, self._is_secret)
@@ -111,6 +117,8 @@ class Shapes:
             found += _shapes(text)
             self._parts(text, named)
             found += (match.span(2) for match in _BELOW.finditer(text) if is_made(match[2]) and self._judge(match[1]))
+            if "eyJ" in text:
+                named += (match.span() for match in _ENCODED_JSON.finditer(text) if self.find(_decoded(match[0])))
             if "<" in text:
                 markup = Markup(text, self._judge, self._holds_secret)
                 named += markup.named
@@ -137,12 +145,21 @@ class Shapes:
             secret = self._is_secret(match[1])
             if secret is False or at < (hidden_to if secret else shown_to):
                 continue
+            if secret and match[2] == ":" and (lines := secret_lines.block(text, match.start(1), match.end(2))):
+                named += lines
+                hidden_to = lines[-1][1]
+                continue
+            if match[2] == ":":
+                at = max(at, secret_lines.value_from(text, match.end(2)))
             if secret and text[at : at + 1] in ("{", "["):
                 hidden_to = closing(text, at)
                 named.append((at, hidden_to))
             elif (value := _VALUE.match(text, at)) is not None:
                 start, end = value.span(value.lastindex or 0)
                 if secret:
+                    between = text[match.end(2) : start]
+                    if value.lastindex == _BARE and "\n" not in between and (between or match[2] == "="):
+                        end = secret_lines.value_to(text, match.start(1), end)
                     named.append((start, end))
                     hidden_to = end
                 elif _closed(text, end, value.lastindex or 0):
@@ -193,13 +210,23 @@ def is_made(segment: str) -> bool:
 _QUOTE = r"&(?:quot|apos|#3[49]|#x2[27]);"
 _ASSIGNED = (
     r"(?is)(?<![\w.-])([\w.-]{0,100}(?:NAMES)[\w.-]{0,100})"
-    rf"(?:\\?[\"']{{1,2}}|{_QUOTE})?\]?\s{{0,8}}(?:=>|:=|={{1,3}}|:)\s{{0,8}}"
+    rf"(?:\\?[\"']{{1,2}}|{_QUOTE})?\]?(?:\s{{0,8}}(=>|:=|={{1,3}}|:)\s{{0,8}}(?:string\(\d{{1,9}}\) )?|;s:\d{{1,9}}:)"
 )
 _VALUE = re.compile(
-    r"""(?is)(?:\\"([^"\\]*)(?:\\")?|""(?=\w)([^"\\]*+)(?:"")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
+    r"""(?is)(?:\"{3}(.*?)(?:\"{3}|\Z)|\\"([^"\\]*)(?:\\")?|""(?=\w)([^"\\]*+)(?:"")?|"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?"""
     rf"|{_QUOTE}([^&<>]*)"
     r"""|((?:(?:bearer|basic)\s+)?(?:«masked [^»]{0,60}»|[^\s"'&;,<>(){}\[\]]+)))"""
 )
+
+
+def _value_at(text: str, at: int) -> Span | None:
+    """The value that begins at a place: an object or list, a text in quotes, a word."""
+    if text[at : at + 1] in ("{", "["):
+        return at, closing(text, at)
+    found = _VALUE.match(text, at)
+    return None if found is None or found.end() == at else found.span(found.lastindex or 0)
+
+
 _PIECE = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?|[\[{]|[\]}]""", re.DOTALL)
 
 
@@ -229,7 +256,7 @@ def _closed(text: str, end: int, value: int) -> bool:
     return value == _BARE or text[end : end + 1] in ('"', "'") or text.startswith('\\"', end)
 
 
-_BARE = 6
+_BARE = 7
 
 
 def _shapes(text: str) -> Iterator[Span]:
@@ -253,11 +280,17 @@ def _shapes(text: str) -> Iterator[Span]:
 
 def _is_basic(word: str) -> bool:
     """Whether a word is name, colon, password (RFC 7617 section 2); "basic knowledge" is not."""
+    return ":" in _decoded(word)
+
+
+def _decoded(word: str) -> str:
+    """What a word says in base64 (RFC 4648, sections 4 and 5); nothing if it is none."""
+    word = word.rstrip("=")
     try:
-        plain = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_" if {*word} & {*"-_"} else None)
+        data = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_" if {*word} & {*"-_"} else None)
     except (binascii.Error, ValueError):
-        return False
-    return b":" in plain
+        return ""
+    return data.decode("utf-8", "replace")
 
 
 def _cards(text: str) -> Iterator[Span]:

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 Container = Callable[[str, str], tuple[str, str]]
 """A name and a value -> a media type and a body that holds the value under the name."""
 
-JSON, FORM, XML, HTML, TEXT, LINES = (
+JSON, FORM, XML, HTML, TEXT, LINES, YAML = (
     "application/json", "application/x-www-form-urlencoded", "application/xml", "text/html", "text/plain",
-    "application/x-ndjson",
+    "application/x-ndjson", "application/yaml",
 )  # fmt: skip
 
 
@@ -188,6 +188,26 @@ NAMED: dict[str, Container] = {
     "text-escaped": lambda n, v: (TEXT, f'x = "{_escaped(n)}: {v}"'),
     "text-url": lambda n, v: (TEXT, f"see https://h.example/p?{quote(n)}={quote(v)}&a=b"),
     "text-arrow": lambda n, v: (TEXT, f"['{n}'=>'{v}']"),
+    "text-pairs": lambda n, v: (TEXT, f"[('Host', 'h'), ('{n}', '{v}')] {json.dumps([[n, v]])} (b'{n}', b'{v}')"),
+    "text-pairs-escaped": lambda n, v: (TEXT, f'q={quote(json.dumps([[n, v]]))} and [\\"{n}\\",\\"{v}\\"]'),
+    "text-beside": lambda n, v: (
+        TEXT, f"x {json.dumps({'name': n, 'value': v})} name='{n}', value='{v}' key={n} value={v}"
+    ),
+    "text-beside-yaml": lambda n, v: (YAML, f"env:\n  - name: {n}\n    value: {v}\n  - value: a\n    name: b\n"),
+    "text-php": lambda n, v: (TEXT, f'["{n}"]=>\n  string(9) "{v}"\na:1:{{s:8:"{n}";s:9:"{v}";}}'),
+    "text-base64": lambda n, v: (TEXT, f"state {base64.b64encode(json.dumps({n: v}).encode()).decode()} end"),
+    "yaml-block": lambda n, v: (YAML, f"a:\n  {n}: |\n    {v}\n\n    {v}\n  b: >-\n    c\n{n}: >\n\t{v}\n"),
+    "yaml-list": lambda n, v: (YAML, f"{n}:\n- {v}\n- x\na:\n  - {n}:\n      - {v}\n      - b: {v}\n"),
+    "yaml-marked": lambda n, v: (YAML, f'{n}: !!str {v}\na:\n  {n}: &x {v}\n  {n}: &y !!str "{v}"\n'),
+    "words": lambda n, v: (TEXT, f"[db]\n{n} = correct {v} staple\nexport {n}=correct {v}\n  - {n}: one {v}\n"),
+    "toml": lambda n, v: ("application/toml", f'{n} = """\n{v}\nmore\n"""\n'),
+    "multipart-beside": lambda n, v: (
+        "multipart/form-data; boundary=b0",
+        (
+            f'--b0\r\nContent-Disposition: form-data; name="value"\r\n\r\n{v}\r\n'
+            f'--b0\r\nContent-Disposition: form-data; name="name"\r\n\r\n{n}\r\n--b0--\r\n'
+        ),
+    ),
 }  # fmt: skip
 """In free text only names that are words of their own are known to be secret."""
 

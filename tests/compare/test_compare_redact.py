@@ -106,7 +106,9 @@ def test_a_character_reference_of_endless_digits_ends_no_record() -> None:
     "<token><![CDATA[",
     "<!--", "<a '\"<a\" '", '<a b="', "&quot;", "token&quot;:&quot;", "&a=", "DE44 5001 ", "AB12", "\\u0041", "{", "[",
     '"{\\q \\"', "kundennr", "theme=", 'theme="', "«masked text, 5»", "«masked", "%25", "%2541", "token====", "token\t",
-    "secret:{", "form-data;name=", "form-data;name=token\n\n"])  # fmt: skip
+    "secret:{", "form-data;name=", "form-data;name=token\n\n", '["token","', "('token',[", '["token",["a"],1],',
+    "name=token value=", "key:token\n", "token:\n ", "token: |\n", "token: a b ", "token: &a ", 'token="""',
+    "eyJhIjoi", "value=", "token;s:9:"])  # fmt: skip
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = piece * (100_000 // len(piece)) + " bearer"
     redactor = make_redactor(Redaction(names=["Kunden-Nr"], reveal=["theme"], emails=True), b"r" * 32)
