@@ -235,6 +235,10 @@ class Inbox:
         self._read_settings()
         return [(one, self._is_noise(one)) for one in self._learned(self._clock(), route)]
 
+    def selfs(self, route: str) -> float:
+        """The weight of the comparisons of legacy with itself on a route, now."""
+        return self._ledger.rates.selfs(route, self._clock(), self.half_lives().get(route, _HALF_LIFE))
+
     def _read_marks(self) -> None:
         spoken_of = set()
         for event, route, fingerprint, mark in self._ledger.events.marks(self._last_event):

@@ -27,13 +27,13 @@ async def of_route(operations: Operations, route: str) -> dict[str, Any]:
     selfs = tally.traffic.self_matched + tally.compare.selfs if tally else 0
 
     def look() -> tuple[list[Suggestion], str]:
-        learned = operations.inbox.learned(route)
         noisy = [
-            Noisy(one.fingerprint, one.kind, one.path, one.rates, one.looks) for one, is_noise in learned if is_noise
+            Noisy(one.fingerprint, one.kind, one.path, one.rates, one.looks)
+            for one, is_noise in operations.inbox.learned(route)
+            if is_noise
         ]
-        # All have the weight of the route; where nothing ever differed, it does not matter how much of it has faded.
-        weight = max((one.rates.selfs for one, _ in learned), default=float(selfs))
-        return suggest(noisy, lambda path: _key_of(operations, route, path)), lack_of_samples(weight, noise)
+        lack = lack_of_samples(operations.inbox.selfs(route), noise)
+        return suggest(noisy, lambda path: _key_of(operations, route, path)), lack
 
     try:
         found, lack = await operations.ledger.call(look)

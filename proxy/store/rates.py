@@ -138,6 +138,11 @@ class RateLog:
             found.append(Learned(key, name, kind, path, rates, count, _looks(looks)))
         return found
 
+    def selfs(self, route: str, now: float, half_life: float) -> float:
+        """The weight of a route's comparisons of legacy with itself as of ``now``."""
+        row = self._db.execute("SELECT selfs, at FROM route_rates WHERE route = ?", (route,)).fetchone()
+        return decayed(row[0], now - row[1], half_life) if row else 0.0
+
     def prune(self, before: float) -> int:
         """Delete what was last seen before ``before`` (seconds since the epoch); how many rows went."""
         gone = self._db.execute("DELETE FROM rates WHERE at < ?", (before,)).rowcount
