@@ -38,7 +38,15 @@ def canary(number: int) -> str:
 
 
 BASIC = base64.b64encode(f"user:{canary(99)}".encode()).decode()
-FORBIDDEN = [b"CANARY", BASIC.encode(), CARD.encode(), CARD.replace(" ", "").encode(), b"eyJzdWIiOiJDQU5BUlki"]
+STATE = base64.b64encode(json.dumps({"password": canary(81)}).encode()).decode()
+FORBIDDEN = [
+    b"CANARY",
+    BASIC.encode(),
+    STATE.encode(),
+    CARD.encode(),
+    CARD.replace(" ", "").encode(),
+    b"eyJzdWIiOiJDQU5BUlki",
+]
 """What would be found if any secret leaked; all canaries have one beginning."""
 
 CONFIGURATION = """\
@@ -118,6 +126,66 @@ ANSWERS: dict[str, tuple[str, str]] = {
         "text/event-stream",
         f'data: {{"n": "{INNOCENT}SIDE",\ndata: "sid": {{\ndata: "x": "{canary(70)}SIDE"\ndata: }}}}\n\n',
     ),
+    "pairs": (
+        "application/json",
+        json.dumps({
+            "note": f"{INNOCENT}SIDE", "headers": [["Host", "h"], ["Authorization", canary(72) + "SIDE"]],
+            "entries": [["pin", [canary(73) + "SIDE"]], ["credentials", {"a": canary(74) + "SIDE"}]],
+            "one": ["Cookie", f"a={canary(75)}SIDE"], "in": json.dumps([["X-Api-Key", canary(76) + "SIDE"]]),
+            "aws": {"ParameterKey": "DBPassword", "ParameterValue": canary(77) + "SIDE"},
+            "patch": [{"op": "replace", "path": "/user/password", "value": canary(78) + "SIDE"}],
+            "audit": {"field": "password", "old": canary(79) + "SIDE", "new": canary(80) + "SIDE"},
+            "state": STATE,
+        }),
+    ),
+    "pairs-broken": (
+        "application/json",
+        (
+            f'{{"n": "{INNOCENT}SIDE", "a": {{"value": "{canary(82)}SIDE", "name": "password"}}, '
+            f'"h": ["Cookie", "{canary(83)}SIDE'
+        ),
+    ),
+    "elements": (
+        "application/xml",
+        (
+            f"<r><n>{INNOCENT}SIDE</n><f><key>password</key><value>{canary(84)}SIDE</value></f>"
+            f"<f><value>{canary(85)}SIDE</value><name>password</name></f><entry key='password'>{canary(86)}SIDE</entry>"
+            f"<add key='password' value='{canary(87)}SIDE'/><param name='token'>{canary(88)}SIDE</param>"
+            f"<property name='token'><value>{canary(89)}SIDE</value></property>"
+            f"<dict><key>a</key><string>b</string><key>password</key><string>{canary(90)}SIDE</string></dict></r>"
+        ),
+    ),
+    "page": (
+        "text/html",
+        (
+            f"<p>{INNOCENT} SIDE</p><meta property='api-key' content='{canary(91)}SIDE'><input name='password' "
+            f"value='{canary(92)}SIDE'><select name='token'><option value='{canary(93)}SIDE'>{canary(94)}SIDE</select>"
+            f"<table><tr><th>API key</th><td>{canary(95)}SIDE</td></tr><tr><td>Password<td>{canary(96)}SIDE</table>"
+            f"<dl><dt>Token</dt><dd>{canary(97)}SIDE</dd></dl><script>var h = [['Cookie', '{canary(98)}SIDE']]</script>"
+        ),
+    ),
+    "rows": ("text/csv", f"user,{INNOCENT}SIDE\npassword,{canary(100)}SIDE\nport,80\n"),
+    "rows-named": ("text/csv", f"id,name,value\n1,note,{INNOCENT}SIDE\n2,password,{canary(101)}SIDE\n"),
+    "rows-first": ("text/tab-separated-values", f"password\t{canary(102)}SIDE\nnote\t{INNOCENT}\n"),
+    "fields": (
+        "application/x-www-form-urlencoded",
+        f"n={INNOCENT}SIDE&f%5B0%5D%5Bname%5D=password&f%5B0%5D%5Bvalue%5D={canary(103)}SIDE&key=token&value={canary(104)}SIDE",
+    ),
+    "yaml": (
+        "application/yaml",
+        (
+            f"note: {INNOCENT}SIDE\nenv:\n  - name: DB_PASSWORD\n    value: {canary(105)}SIDE\npassword: |\n"
+            f"  {canary(106)}SIDE\ntokens:\n- {canary(107)}SIDE\nsecret: !!str {canary(108)}SIDE\n"
+            f"pwd: a {canary(109)}SIDE\n"
+        ),
+    ),
+    "log": (
+        "text/plain",
+        (
+            f"{INNOCENT} SIDE sent [('Cookie', '{canary(110)}SIDE')], "
+            f"got {{'name': 'token', 'value': '{canary(111)}SIDE'}}\n"
+        ),
+    ),
     "bytes": ("application/octet-stream", f"\x00{canary(24)}SIDE"),
     "wrong": ("application/xml", f"<r><token>{canary(25)}SIDE"),
 }  # fmt: skip
@@ -170,6 +238,7 @@ class Scene:
         ).encode()
         bodies = [
             ("", b""),
+            ("application/json", json.dumps([["n", INNOCENT], ["Cookie", canary(112)]]).encode()),
             ("application/json",
              json.dumps({"n": INNOCENT, "password": canary(49), "a": {"token": [canary(50)]}}).encode()),
             ("application/x-www-form-urlencoded",
@@ -226,7 +295,7 @@ def places() -> Iterator[dict[str, bytes]]:
         # Twice, so that what is recorded at the second sight is recorded too.
         scene.plant()
         listed = eventually(
-            lambda: found if len(found := json.loads(scene.told("/api/diffs"))["diffs"]) >= 25 else None
+            lambda: found if len(found := json.loads(scene.told("/api/diffs"))["diffs"]) >= 45 else None
         )
         found: dict[str, bytes] = {}
         shown = ["", "/readiness", "/coverage", "/requests", "/replay", "/suggestions"]
