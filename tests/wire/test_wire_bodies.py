@@ -9,6 +9,7 @@ from faults import ticking
 from harness import Act, Client, Message, Upstream, Worker, chunked, ok, plain, request, reset, until
 
 from proxy.wire.body import CHUNKS_AT_ONCE, chunk, last_chunk
+from proxy.wire.tasks import spawn
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -175,6 +176,35 @@ async def test_endless_tiny_chunks_keep_memory_flat(worker: Worker) -> None:
             await client.head()
             await swallow(client.reader, MIB)
         assert watch.grown < FLAT
+
+
+async def test_an_endless_answer_in_tiny_chunks_leaves_other_clients_the_event_loop(worker: Worker) -> None:
+    got = 0
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"/stream" not in await reader.readuntil(b"\r\n\r\n"):
+            writer.write(ok())
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(chunk(b"x") * 10_000)
+            await writer.drain()
+
+    async def drink(client: Client) -> None:
+        nonlocal got
+        while data := await client.reader.read(MIB):
+            got += len(data)
+
+    async with Upstream(raw=server) as legacy, await worker.connect() as client:
+        await worker.apply(plain(legacy))
+        client.get("/stream")
+        await client.head()
+        drinking = spawn(drink(client), "drink")
+        await until(lambda: got > 100_000)
+        before = got
+        for _ in range(20):
+            assert (await worker.ask()).status == 200
+        assert got - before < 2 * MIB  # a tenth of what passed when it had the loop to itself
+        drinking.cancel()
 
 
 async def test_a_slow_reader_stops_the_upstream(worker: Worker) -> None:
