@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from proxy.compare.secret_names import LABEL, Secret, Span
 
-_QUOTE = r"(?:\\?[\"']|&quot;|&#3[49];)"
+_QUOTE = r"(?:\\?[\"']{1,2}|&quot;|&#3[49];)"
 _FIRST = re.compile(rf"[\[(]\s{{0,8}}b?{_QUOTE}([^\"'\\&\n]{{1,90}}){_QUOTE}\s{{0,8}},\s{{0,8}}b?")
 """The first of two in a list or tuple, up to the second."""
 

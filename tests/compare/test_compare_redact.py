@@ -128,9 +128,15 @@ quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], de
 def test_no_planted_secret_survives(
     make_pair: MakePair, make_answer: MakeAnswer, secret: str, name: str, nesting: list[str], zipped: bool
 ) -> None:
-    document: object = {name: secret, "list": {name: [secret, {"x": secret}]}, "note": f"Bearer {secret}"}
+    document: object = {
+        name: secret,
+        "pairs": [[name, secret], {"field": name, "old": secret}],
+        "list": {name: [secret, {"x": secret}]},
+        "note": f"Bearer {secret}",
+    }
     other: object = {
         name: secret + "x",
+        "pairs": [[name, secret + "x"], {"field": name, "old": secret + "x"}],
         "list": {name: [secret, {"x": 1}]},
         "note": f"Bearer {secret}y",
         "html": f"{name}={secret}",

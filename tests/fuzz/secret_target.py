@@ -25,7 +25,7 @@ AFTER = ("", " ", ".", ", please", ")", '"', "'", "\n", "\nmore", " é", "]", "<
 def shaped(dice: Dice) -> tuple[str, str]:
     """A text that tells that it is secret, and the part of it that may not be seen."""
     token = "Zq" + "".join(dice.pick(LETTERS) for _ in range(18 + dice.below(12))) + "qZ"
-    way = dice.below(11)
+    way = dice.below(14)
     if way == 0:
         return f"Bearer {token}", token
     if way == 1:
@@ -52,6 +52,12 @@ def shaped(dice: Dice) -> tuple[str, str]:
         return f"--{name} {token}", token
     if way == 9:
         return f"Cookie: a=1; sid={token}", token
+    if way == 10:
+        return json.dumps([name, token]), token
+    if way == 11:
+        return f"('{name}', '{token}')", token
+    if way == 12:
+        return json.dumps({"name": name, "value": token}), token
     return f"{name}: {token}", token
 
 
