@@ -255,8 +255,8 @@ def _tells(value: Any) -> bool:
 
 
 def _apart(x: Any, y: Any) -> bool:
-    """Whether two scalars differ; of objects and lists nothing is shown that would tell them apart."""
-    return type(x) not in (dict, list) and (type(x) is not type(y) or bool(x != y))
+    """Whether two items are shown in different ways; of two objects or lists nothing is that would tell them apart."""
+    return type(x) is not type(y) or (type(x) not in (dict, list) and bool(x != y))
 
 
 def _cut(text: str) -> str:

@@ -264,6 +264,11 @@ def test_items_that_nothing_identifies_are_shown_by_their_size() -> None:
     assert moved([{"v": 1}, {"w": 2}], [{"w": 2}, {"v": 1}])[0] == "[object with 1 members, object with 1 members]"
 
 
+def test_items_that_moved_are_shown_from_one_place_on_whichever_side_they_are_of() -> None:
+    a, b = [0, {}, 0], [{}, 0, 0]
+    assert moved(a, b) == moved(b, a)[::-1] == ("[0, object with 0 members, 0]", "[object with 0 members, 0, 0]")
+
+
 def test_items_without_a_name_are_shown_by_what_tells_them_apart() -> None:
     lines = [{"@lang": "en", "price": {"@cur": "EUR", "#text": text}} for text in ("19.90", "5.00")]
     assert moved(lines, lines[::-1]) == ('["19.90", "5.00"]', '["5.00", "19.90"]')
