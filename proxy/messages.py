@@ -63,6 +63,7 @@ class RouteCounters(msgspec.Struct):
     matched: int = 0  # pairs found equal in the worker
     reasons: dict[str, int] = msgspec.field(default_factory=dict)  # why an arm was chosen -> n
     self_matched: int = 0  # pairs of legacy with itself that were equal in the worker
+    unpaired: int = 0  # candidate's answers at canary of a kind that is compared, while shadow.reverse was off
     paired: Paired = msgspec.field(default_factory=Paired)
     coverage: dict[str, list[int]] = msgspec.field(
         default_factory=dict

@@ -58,7 +58,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     candidate_errors: int = 0
     """Of these, those that ended in 5xx for the client."""
     unpaired: int = 0
-    """Of these, those that legacy is not asked about, because ``shadow.reverse`` is off."""
+    """Of these, those that legacy was not asked about at ``canary``, because ``shadow.reverse`` was off."""
     fallbacks: dict[str, int] = {}
     dropped: dict[str, int] = {}
     """Shadows that were not sent or not kept, by reason."""
@@ -129,7 +129,7 @@ def _unseen(evidence: Evidence) -> list[Bias]:
         share = evidence.unpaired / requests
         what = f"{number(evidence.unpaired, 'request')} that the candidate answered"
         were = plural(evidence.unpaired, "was", "were")
-        found.append(Bias("unpaired", f"{what} {were} not compared: shadow.reverse is off.", share))
+        found.append(Bias("unpaired", f"{what} {were} not compared: at canary that takes shadow.reverse.", share))
     if evidence.selfs:
         pairs = evidence.selfs + evidence.compared
         what = f"{number(evidence.selfs, 'shadow')} went to legacy itself, to learn its noise"

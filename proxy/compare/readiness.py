@@ -289,13 +289,13 @@ def _slower(evidence: Evidence, wanted: ReadyWhen) -> Criterion:
             state = "not-met"
         return Criterion(name, state, f"{p99}; longer times are not told apart.", None, limit)
     if ratio <= limit:
-        return Criterion(name, "met", f"{p99}: {times(ratio)} as long; {limit:g} times may be.", ratio, limit)
+        return Criterion(name, "met", f"{p99}: {times(ratio, limit)} as long; {limit:g} times may be.", ratio, limit)
     if candidate.value - legacy.value < NOTICEABLE_SECONDS:
         return Criterion(name, "met", f"{p99}: less than {seconds(NOTICEABLE_SECONDS)} apart.", ratio, limit)
     if candidate.high == legacy.high:
         between = f"between {seconds(legacy.low)} and {seconds(legacy.high)} they are not told apart"
         return Criterion(name, "unknown", f"{p99}: {between}.", None, limit)
-    return Criterion(name, "not-met", f"{p99}: {times(ratio)} as long; {limit:g} times may be.", ratio, limit)
+    return Criterion(name, "not-met", f"{p99}: {times(ratio, limit)} as long; {limit:g} times may be.", ratio, limit)
 
 
 def _p99(histogram: Histogram) -> Quantile | None:

@@ -39,9 +39,14 @@ def number(count: int, what: str) -> str:
     return f"{count:,} {what}{plural(count, '', 's')}"
 
 
-def times(ratio: float) -> str:
-    """1099.2 -> ``1,100 times``: two digits that count, and never an exponent."""
-    return f"{Context(prec=2).create_decimal(ratio).normalize():,f} times"
+def times(ratio: float, limit: float) -> str:
+    """1099.2 -> ``1,100 times``: two digits that count, and never an exponent; up to six where it takes them to see
+    whether that is above ``limit``."""
+    for digits in range(2, 7):
+        rounded = Context(prec=digits).create_decimal(ratio)
+        if (rounded > limit) == (ratio > limit):
+            break
+    return f"{rounded.normalize():,f} times"
 
 
 def plural(count: int, one: str, many: str) -> str:

@@ -216,7 +216,7 @@ def _evidence(settings: Settings, route: Route, known: Known, lost: int) -> Evid
         # A request that legacy answered in the candidate's place counts under the arm legacy.
         candidate_requests=arms["candidate"] + sum(traffic.fallbacks.values()),
         candidate_errors=errors["candidate"],
-        unpaired=arms["candidate"] if route.stage == "canary" and not route.shadow.reverse else 0,
+        unpaired=traffic.unpaired,
         fallbacks=dict(traffic.fallbacks),
         dropped=dict(traffic.shadow_dropped),
         unjudged=report_figures.unjudged_of(known.tally),

@@ -82,6 +82,7 @@ def add(into: Tally, more: Tally) -> None:
             add_histogram(mine.setdefault(key, Histogram()), histogram)
     into.traffic.matched += more.traffic.matched
     into.traffic.self_matched += more.traffic.self_matched
+    into.traffic.unpaired += more.traffic.unpaired
     _add_paired(into.traffic.paired, more.traffic.paired)
     add_pairs(into.traffic.coverage, more.traffic.coverage, OTHER)
     add_pairs(into.compare.shapes, more.compare.shapes, f"{OTHER}\x1f")
@@ -105,6 +106,7 @@ def since(now: Tally, before: Tally) -> Tally:
         setattr(delta.traffic, name, {key: value for key, value in moved.items() if any(value.counts)})
     delta.traffic.matched = max(0, now.traffic.matched - before.traffic.matched)
     delta.traffic.self_matched = max(0, now.traffic.self_matched - before.traffic.self_matched)
+    delta.traffic.unpaired = max(0, now.traffic.unpaired - before.traffic.unpaired)
     delta.traffic.paired = _paired_since(now.traffic.paired, before.traffic.paired)
     delta.traffic.coverage = _pairs_since(now.traffic.coverage, before.traffic.coverage)
     delta.compare.shapes = _pairs_since(now.compare.shapes, before.compare.shapes)

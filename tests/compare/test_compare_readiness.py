@@ -64,7 +64,14 @@ def test_a_verdict_on_pairs_that_are_equal_by_rules_says_so() -> None:
     ("ratio", "shown"), [(1099.2, "1,100"), (53.4, "53"), (2.04, "2"), (1.25, "1.2"), (0.00001, "0.00001")]
 )
 def test_ratios_have_no_exponent(ratio: float, shown: str) -> None:
-    assert times(ratio) == f"{shown} times"
+    assert times(ratio, 1.5) == f"{shown} times"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"), [(1.516, "1.52"), (1.5003, "1.5003"), (1.5, "1.5"), (1.4996, "1.5"), (2, "2")]
+)
+def test_a_ratio_above_the_limit_is_seen_to_be_above_it(ratio: float, shown: str) -> None:
+    assert times(ratio, 1.5) == f"{shown} times"
 
 
 def test_no_data_is_inconclusive() -> None:

@@ -173,6 +173,16 @@ async def test_pairs_that_a_comparator_took_along_when_it_ended_are_named(known:
     assert judged.state == "unknown"
 
 
+@pytest.mark.parametrize("stage", ["shadow", "canary", "live"])
+async def test_answers_that_nobody_compared_are_named_at_every_stage(known: Known, stage: str) -> None:
+    await known.pairs(60, equal=100)
+    known.live = {"orders": Tally(RouteCounters(requests={"GET 200 candidate": 900}, unpaired=304))}
+    (route, _) = known.settings.routes
+    known.settings = known.settings.model_copy(update={"routes": [route.model_copy(update={"stage": stage})]})
+    (unpaired,) = [each for each in (await known.verdicts.of("orders")).bias if each.name == "unpaired"]
+    assert unpaired.sentence.startswith("304 requests that the candidate answered were not compared")
+
+
 async def test_requests_that_fell_back_were_the_candidates(known: Known) -> None:
     known.live = {
         "orders": Tally(

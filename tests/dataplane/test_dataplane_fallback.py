@@ -220,7 +220,7 @@ async def test_the_fallback_fits_into_the_deadline(worker: Worker) -> None:
     """The candidate's own clocks would let it have all of the time."""
     legacy = Upstream(Act(ok(b"legacy"), delay=0.3))
     async with legacy, Upstream(Act(then="hang")) as candidate:
-        timeouts = {"connect": "5s", "first_byte": "10s", "total": "1200ms"}
+        timeouts = {"connect": "5s", "first_byte": "10s", "total": "4s"}
         await worker.apply(migration(legacy, candidate, "reserve", "live", timeouts=timeouts, shadow={"sample": "0%"}))
         for method, who in (("GET", 200), ("POST", 504)):
             assert (await worker.ask(method=method)).status == who
@@ -228,9 +228,9 @@ async def test_the_fallback_fits_into_the_deadline(worker: Worker) -> None:
 
 async def test_the_fallback_fits_into_the_deadline_when_connecting_hangs(worker: Worker) -> None:
     async with Pair("black-hole") as pair:
-        timeouts = {"connect": "8s", "first_byte": "10s", "total": "1s"}
+        timeouts = {"connect": "8s", "first_byte": "10s", "total": "4s"}
         await worker.apply(pair.document("reserve-connect", timeouts=timeouts))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(7):
             assert (await worker.ask()).body == b"legacy:"
 
 

@@ -87,6 +87,21 @@ async def test_an_unequal_answer_makes_one_pair_with_both(worker: Worker, name: 
         assert pair.request_id.encode() == legacy.requests[-1].get("x-request-id")
 
 
+async def test_a_field_that_no_client_would_get_is_not_there(worker: Worker) -> None:
+    legacy, candidate = sides(ok(b"same", "Location: /x"), ok(b"same", "Location: /x", "Connection: location"))
+    async with legacy, candidate:
+        await worker.apply(migration(legacy, candidate, "taken-back", "shadow"))
+        for asked in range(1, 6):
+            await worker.ask()
+            counters = await settled(worker, "taken-back", asked)
+            assert not counters.matched
+            if mine(worker, "taken-back"):
+                break
+        pair = mine(worker, "taken-back")[0]
+        assert (b"Location", b"/x") in pair.legacy.fields
+        assert {name for name, _ in pair.candidate.fields} == {b"Content-Length"}
+
+
 async def test_the_copy_is_the_same_request_but_for_its_mark(worker: Worker) -> None:
     legacy, candidate = sides()
     async with legacy, candidate:
@@ -168,6 +183,7 @@ async def test_live_asks_legacy_about_what_the_candidate_answered(worker: Worker
             await worker.ask(method="POST", body=b"x")
             await asyncio.sleep(0.05)
         counters = await settled(worker, "reverse", 5)
+        assert counters.unpaired == 0
         assert counters.shadow["sent-to-comparator"] == len(legacy.requests)
         assert all(r.get("x-banyan-shadow") == b"1" for r in legacy.requests)
         pair = mine(worker, "reverse")[0]
@@ -184,7 +200,10 @@ async def test_canary_compares_in_reverse_only_when_told(worker: Worker, reverse
         await worker.ask("/", "X-Staff: 1")
         assert total(await worker.route(route)) == (1 if reverse else 0)
         await worker.ask("/")
-        await settled(worker, route, 2 if reverse else 1)
+        counters = await settled(worker, route, 2 if reverse else 1)
+        assert counters.unpaired == (0 if reverse else 1)
+        await worker.ask("/", "X-Staff: 1", method="POST", body=b"x")  # is of a kind that is never compared
+        assert (await worker.route(route)).unpaired == counters.unpaired
 
 
 # -- a candidate that misbehaves ----------------------------------------------------------------------------------

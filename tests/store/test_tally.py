@@ -23,6 +23,7 @@ tallies = st.builds(
     st.builds(
         RouteCounters,
         requests=counts, durations=histograms, fallbacks=counts, shadow_dropped=counts, matched=st.integers(0, 100),
+        unpaired=st.integers(0, 100),
     ),
     st.builds(CompareCounters, verdicts=counts, covered=counts),
 )  # fmt: skip
