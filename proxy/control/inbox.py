@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from proxy.compare.inbox import Action, Mark, Standing, seems_fixed, standing
+from proxy.compare.inbox import Action, Mark, Standing, State, seems_fixed, standing
 from proxy.compare.noise import Rates, is_noise
 from proxy.compare.result import WEIGHTS
 from proxy.compare.wording import number
@@ -281,7 +281,7 @@ class Inbox:
         for point in points:
             decided = _decided(self._marks.get(point.kept.fingerprint, []))
             if point.standing.state == "regressed" and decided != "regressed":
-                self._say_own(point, "regressed", "seen again after it was fixed", now)
+                self._say_own(point, "regressed", "seen again after it was fixed", now, before="fixed")
         if search:
             self._looked_gone = now
             self._find_gone(points, now)
@@ -328,12 +328,11 @@ class Inbox:
                 if (found := gone.get(point.kept.fingerprint)) is not None:
                     sightings = number(point.kept.times, "sighting")
                     text = f"not seen in {found:,} comparisons of its kinds of request, after {sightings}"
-                    self._say_own(point, "auto-fixed", text, now)
+                    self._say_own(point, "auto-fixed", text, now, before=point.standing.state)
 
-    def _say_own(self, point: Standpoint, action: Action, text: str, now: float) -> None:
+    def _say_own(self, point: Standpoint, action: Action, text: str, now: float, *, before: State) -> None:
         kept = point.kept
-        mark = Mark(action, now, BANYAN, text)
-        self._ledger.events.append_mark(kept.route, kept.fingerprint, mark, point.standing.state)
+        self._ledger.events.append_mark(kept.route, kept.fingerprint, Mark(action, now, BANYAN, text), before)
         log_line("info", "difference", action=action, route=kept.route, fingerprint=kept.fingerprint, path=kept.path)
 
 

@@ -147,6 +147,8 @@ async def test_what_was_fixed_and_is_seen_again_regresses_and_that_is_recorded_o
         await rig.inbox.sweep()
     assert await rig.state() == "regressed"
     assert await rig.actions() == ["fixed", "regressed"]
+    (newest,) = await rig.ledger.call(lambda: rig.ledger.events.recent(1))
+    assert newest.before == {"state": "fixed"}
     rig.now += 1
     await rig.say("fixed")
     assert await rig.state() == "fixed"
