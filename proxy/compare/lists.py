@@ -198,7 +198,9 @@ class _Ordered(Pairing):
     def _told(self, a: list[Any], b: list[Any]) -> tuple[tuple[list[Any], list[Any]], Keys]:
         """What tells the items of both lists apart, and the keys it stands under; the items themselves without any."""
         names = [(name,) for name in _NAMES if not self.item.member(name).ignore]
-        for keys in [*names, *filter(self._exact, islice(_scalars(a[0]), _MEMBERS))]:
+        # Of the members of both first items the same ones, whichever side they are of.
+        members = min((list(islice(_scalars(side[0]), _MEMBERS)) for side in (a, b)), key=repr)
+        for keys in [*names, *filter(self._exact, members)]:
             mine, yours = _values(a, keys), _values(b, keys)
             if mine is not None and yours is not None and mine != yours:
                 return (mine, yours), keys

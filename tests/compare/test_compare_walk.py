@@ -267,6 +267,8 @@ def test_items_that_nothing_identifies_are_shown_by_their_size() -> None:
 def test_items_that_moved_are_shown_from_one_place_on_whichever_side_they_are_of() -> None:
     a, b = [0, {}, 0], [{}, 0, 0]
     assert moved(a, b) == moved(b, a)[::-1] == ("[0, object with 0 members, 0]", "[object with 0 members, 0, 0]")
+    a, b = [{"x": 0, "y": "a"}, {"x": 1, "y": 0}], [{"y": 0, "x": 1}, {"y": "a", "x": 0}]
+    assert moved(a, b) == moved(b, a)[::-1] == ("[0, 1]", "[1, 0]")
 
 
 def test_items_without_a_name_are_shown_by_what_tells_them_apart() -> None:
