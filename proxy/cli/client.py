@@ -110,7 +110,9 @@ def _refused(status: int, text: str, admin: str) -> BanyanError:
         return UnreachableError(f"what answers at {visible(admin, 200)} is not a Banyan's admin side (status {status})")
     if status == 401:
         message = "a token is needed; set BANYAN_TOKEN"
-    faults = [visible(_fault(fault), 500) for fault in details.get("faults", [])] if isinstance(details, dict) else []
+    faults = (
+        [visible(fault_line(fault), 500) for fault in details.get("faults", [])] if isinstance(details, dict) else []
+    )
     refused = BanyanError
     if status >= 500:
         refused = UnreachableError
@@ -119,6 +121,7 @@ def _refused(status: int, text: str, admin: str) -> BanyanError:
     return refused("\n".join([visible(message, 1000), *faults]))
 
 
-def _fault(fault: dict[str, Any]) -> str:
+def fault_line(fault: dict[str, Any]) -> str:
+    """A fault of the files as the admin side tells it, in the words of ``banyan check``."""
     text = f"{fault.get('file')}:{fault.get('line')}:{fault.get('column')}: {fault.get('what')}"
     return f"{text}; {fault['hint']}" if fault.get("hint") else text

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from proxy.cli.client import Client, admin_option
+from proxy.cli.client import Client, admin_option, fault_line
 from proxy.cli.tables import ago, duration, share, show
+from proxy.compare.wording import number, until
 from proxy.telemetry.visible import visible
 
 _COLUMNS = ("route", "stage", "verdict", "requests", "candidate", "5xx", "fallbacks", "match", "version")
@@ -17,14 +18,16 @@ _RIGHT = _COLUMNS[3:]
 _BREAKERS = ("route", "upstream", "purpose", "state", "not closed for", "probe in", "workers", "opened", "refused")
 _UPSTREAMS = ("upstream", "in flight", "queued", "limit", "overflows", "retries refused", "endpoints")
 _EVENTS = ("when", "who", "what", "route", "from", "to", "why")
+_BECOMES = {"accept": "accepted", "unaccept": "new", "auto-fixed": "fixed"}
+"""The state of a difference after what was said of it, where that is not the same word or no change."""
 MAX_LISTED = 20
-"""Breakers and endpoints that are listed; ``--json`` has all."""
+"""Faults, breakers and endpoints that are listed; ``--json`` has all."""
 EVENTS_SHOWN = 30
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the whole status as one object.")
-@click.option("--events", is_flag=True, help="Show the newest events instead: changes, reloads, breakers.")
+@click.option("--events", is_flag=True, help="Show the newest events instead: changes, reloads, breakers, differences.")
 @admin_option
 def status(as_json: bool, events: bool, admin: str) -> None:
     """Show routes with their stage and traffic, upstreams, workers, and the state of the configuration.
@@ -71,7 +74,14 @@ def _head(found: dict[str, Any]) -> None:
     state, uptime = found["state"].replace("-", " "), duration(found["uptime_seconds"])
     click.echo(f"{state} on {where} for {uptime}, {connections} connections")
     click.echo(f"workers: {up} of {len(found['workers'])} up, {restarts} restarts of processes")
-    click.echo(f"configuration: {visible(configuration['path'])}, generation {configuration['generation']}")
+    line, faults = f"{configuration['path']}, generation {configuration['generation']}", configuration["faults"]
+    if faults:
+        line += f" goes on serving, for the files have {number(len(faults), 'fault')}:"
+    click.echo(f"configuration: {visible(line, 1000)}")
+    for fault in faults[:MAX_LISTED]:
+        click.echo(f"  {visible(fault_line(fault), 1000)}")
+    if len(faults) > MAX_LISTED:
+        click.echo(f"  and {len(faults) - MAX_LISTED} more")
 
 
 def _upstreams(upstreams: list[dict[str, Any]]) -> None:
@@ -153,16 +163,23 @@ def _events(client: Client, *, as_json: bool) -> None:
 
 
 def _event(event: dict[str, Any]) -> list[str]:
-    when = ago(datetime.fromtimestamp(event["at"], UTC).isoformat())
-    what = event["action"]
+    when = ago(_at(event["at"]))
+    what, before, after = event["action"], _state(event["before"]), _state(event["after"])
+    said = event["after"]
     if what == "breaker":
-        what = f"{event['after'].get('purpose')} breaker of {event['after'].get('upstream')}"
-        if event["after"].get("mode") == "observe":
+        what = f"{said.get('purpose')} breaker of {said.get('upstream')}"
+        if said.get("mode") == "observe":
             what += " (observed only)"
-    return [
-        when, event["actor"], what, event["route"] or "-", _state(event["before"]), _state(event["after"]),
-        event["reason"],
-    ]  # fmt: skip
+    elif "fingerprint" in said:
+        after = before if what in ("assign", "comment") else _BECOMES.get(what, what)
+        what = f"{what} {said['fingerprint']}"
+        what += f" to {said['who']}" if said.get("who") else ""
+        after += f" until {until(_at(said['until']))}" if said.get("until") else ""
+    return [when, event["actor"], what, event["route"] or "-", before, after, event["reason"]]
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _state(side: dict[str, Any]) -> str:
@@ -186,9 +203,6 @@ def _problems(found: dict[str, Any]) -> None:
     if not any(child["up"] for child in found["comparators"]):
         lines.append("warning: the comparator is down; shadows are dropped")
     lines += [line for one in found["endpoints"] for line in _endpoint_problems(one)]
-    if configuration["faults"]:
-        lines.append("the files are faulty; an older configuration goes on serving:")
-        lines += [f"  {f['file']}:{f['line']}:{f['column']}: {f['what']}" for f in configuration["faults"]]
     if lines:
         click.echo()
     for line in lines:

@@ -235,3 +235,50 @@ def test_events_are_a_table_of_who_did_what_and_why(show: Show) -> None:
         ["3 min ago", "SIGHUP", "reload", "-", "generation 1", "generation 2"],
     ]  # fmt: skip
     assert json.loads(show(EVENTS, "--events", "--json")) == EVENTS
+
+
+def said(number: int, action: str, before: str, reason: str = "", **after: Any) -> dict[str, Any]:
+    return {
+        "id": number, "at": time.time() - 5, "actor": "ann", "action": action, "route": "orders-read", "version": 0,
+        "before": {"state": before}, "after": {"fingerprint": "3f9a6c0d12ab", **after}, "reason": reason,
+    }  # fmt: skip
+
+
+def test_what_was_said_of_differences_names_the_difference_and_whom_it_was_given_to(show: Show) -> None:
+    events = [
+        said(6, "regressed", "fixed", "seen again"), said(5, "auto-fixed", "new", "gone"),
+        said(4, "assign", "accepted", who="dana"), said(3, "comment", "accepted", "hm"),
+        said(2, "accept", "new", "wanted", until=1798761600.0), said(1, "unaccept", "accepted", "no"),
+    ]  # fmt: skip
+    lines = show({"events": events}, "--events").splitlines()[1:]
+    assert [re.split(r"  +", line)[2:] for line in lines] == [
+        ["regressed 3f9a6c0d12ab", "orders-read", "fixed", "regressed", "seen again"],
+        ["auto-fixed 3f9a6c0d12ab", "orders-read", "new", "fixed", "gone"],
+        ["assign 3f9a6c0d12ab to dana", "orders-read", "accepted", "accepted"],
+        ["comment 3f9a6c0d12ab", "orders-read", "accepted", "accepted", "hm"],
+        ["accept 3f9a6c0d12ab", "orders-read", "new", "accepted until 2026-12-31", "wanted"],
+        ["unaccept 3f9a6c0d12ab", "orders-read", "accepted", "new", "no"],
+    ]
+
+
+def fault(line: int = 3, hint: str = "did you mean 'stage'?") -> dict[str, Any]:
+    return {"file": "routes/a.yaml", "line": line, "column": 5, "what": "unknown key 'stag'", "hint": hint}
+
+
+def test_faulty_files_are_told_beside_the_generation_that_serves_with_what_may_help(show: Show) -> None:
+    faults = [fault(), fault(7, "")]
+    text = show(found(configuration={"path": "routes", "generation": 6, "warnings": [], "faults": faults}))
+    assert text.splitlines()[2:5] == [
+        "configuration: routes, generation 6 goes on serving, for the files have 2 faults:",
+        "  routes/a.yaml:3:5: unknown key 'stag'; did you mean 'stage'?",
+        "  routes/a.yaml:7:5: unknown key 'stag'",
+    ]
+    assert "faults" not in show(found())
+
+
+def test_more_faults_than_a_screen_has_room_for_are_counted(show: Show) -> None:
+    faults = [fault(line) for line in range(MAX_LISTED + 5)]
+    text = show(found(configuration={"path": "routes", "generation": 6, "warnings": [], "faults": faults}))
+    assert "\n  and 5 more\n" in text
+    assert f":{MAX_LISTED - 1}:5:" in text
+    assert f":{MAX_LISTED}:5:" not in text
