@@ -50,9 +50,11 @@ class Side:
         self.pieces: list[bytes] = []
 
     def head(self, head: ResponseHead) -> None:
-        """The answer's head came."""
+        """The answer's head came. What no client gets to see of it is not there."""
         self.status = head.status
         self.fields = head.fields
+        if hidden := head.hidden:
+            self.fields = [field for field in head.fields if field not in hidden]
 
     def piece(self, data: bytes) -> int:
         """A piece of its body came; returns by how many bytes more (or less) is held for it now."""
