@@ -236,6 +236,7 @@ def table(text: str, redactor: Redactor) -> str:
     such a name."""
     heads: list[str] = []
     secrets: list[Secret] = []
+    spilling = holds = False
     out: list[str] = []
     row: list[tuple[str, str]] = []
     sign = max(",;\t", key=text.partition("\n")[0].count)
@@ -243,17 +244,19 @@ def table(text: str, redactor: Redactor) -> str:
         row.append((match[1], match[2]))
         if match[2] == sign:
             continue
-        values = [_bare(cell) for cell, _ in row]
-        named = secrets
-        if any(map(held, heads)):
-            holder = dict(zip(heads, values, strict=False))
+        named, behind = secrets, False
+        if holds:
+            holder = {head: _bare(cell) for head, (cell, _) in zip(heads, row, strict=False)}
             named = [redactor.below(head, False, holder) for head in heads]
-        behind = redactor.behind(False, [value.strip() for value in values]) if len(row) == 2 else False
+        if len(row) == 2:
+            behind = bool(redactor.behind(False, [_bare(cell).strip() for cell, _ in row]))
         for at, (cell, end) in enumerate(row):
-            secret = (at < len(named) and named[at]) or (at and behind) or (any(secrets) and _spills(cell, sign))
-            out += [redactor.mask(values[at]) if secret and cell.strip() else cell, end]
+            secret = (at < len(named) and named[at]) or (at and behind) or (spilling and _spills(cell, sign))
+            out += [redactor.mask(_bare(cell)) if secret and cell.strip() else cell, end]
         if not heads:
-            heads, secrets = values, [redactor.is_secret(head) for head in values]
+            heads = [_bare(cell) for cell, _ in row]
+            secrets = [redactor.is_secret(head) for head in heads]
+            spilling, holds = any(secrets), any(map(held, heads))
         row = []
         if not match[2]:
             break

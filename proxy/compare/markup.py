@@ -10,7 +10,7 @@ terms.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from proxy.compare.html_tokens import unescape
 from proxy.compare.secret_names import HOLDING, IN_PLISTS, LABEL, LABELLING, NAMING, Secret, Span, held, is_caller
@@ -49,17 +49,21 @@ Attribute = tuple[str, Span, bool]
 class _Open:
     """An element that is open, with what is known of what stands beside one another in it. ``said``: what the last name
     says, by the kind of the element that it stood in; ``waiting``: values with no name before them, by the kinds that
-    may name them."""
+    may name them; ``heading``: the first cell of a row and what it says, ``cells``: the next two of its cells."""
 
-    __slots__ = ("at", "cells", "name", "said", "tag", "waiting")
+    __slots__ = ("at", "cells", "heading", "name", "said", "tag", "waiting")
 
-    def __init__(self, name: str, at: int) -> None:
+    def __init__(self, name: str, tag: str, at: int) -> None:
         self.name = name
-        self.tag = name.lower()
+        self.tag = tag
         self.at = at
-        self.said: dict[str, Secret] = {}
-        self.waiting: list[tuple[tuple[str, ...], int, int]] = []
-        self.cells: list[tuple[str, int, int]] = []
+        self.said: Mapping[str, Secret] = _NOTHING
+        self.waiting: tuple[tuple[tuple[str, ...], int, int], ...] = ()
+        self.heading: tuple[str, Secret] | None = None
+        self.cells: tuple[tuple[str, int, int], ...] = ()
+
+
+_NOTHING: Mapping[str, Secret] = {}
 
 
 class Markup:
@@ -72,7 +76,7 @@ class Markup:
         self._text = text
         self._judge = judge
         self._holds_secret = holds_secret
-        self._open = [_Open("", 0)]
+        self._open = [_Open("", "", 0)]
         self._closes = {match[1].lower(): match.start() for match in _CLOSES.finditer(text)}  # the last of each name
         self._read()
 
@@ -103,9 +107,10 @@ class Markup:
             elif self._element(name, attributes, at, opens=opens):
                 hiding, depth, hidden_from = name, 1, at
             elif opens:
-                while len(self._open) > 1 and self._open[-1].tag in _ENDS.get(name, ()):
-                    self._close(mark.start())
-                self._open.append(_Open(written, at))
+                if name in _ENDS:
+                    while self._open[-1].tag in _ENDS[name]:
+                        self._close(mark.start())
+                self._open.append(_Open(written, written.lower(), at))
         if hiding:
             self._hide(hidden_from, len(text))
         while len(self._open) > 1:
@@ -124,16 +129,18 @@ class Markup:
         inner = self._open.pop()
         tag, at, beside = inner.tag, inner.at, self._open[-1]
         if tag in _CELLS:
-            beside.cells.append((tag, at, end))
+            self._cell(beside, tag, at, end)
         elif tag == "tr":
-            self._row(inner.cells)
+            if inner.heading is not None and len(inner.cells) == 1:
+                self._told(inner.heading[1], *inner.cells[0])
         elif tag == "dt" or is_caller(inner.name):
             kind = tag if tag in ("dt", "key") else ""
-            said = beside.said[kind] = self._name(at, end, label=tag == "dt")
+            said = self._name(at, end, label=tag == "dt")
+            beside.said = {**beside.said, kind: said}
             for kinds, start, stop in beside.waiting:
                 if said and kind in kinds:
                     self._hide(start, stop)
-            beside.waiting = []
+            beside.waiting = ()
         elif tag == "dd" or (how := held(inner.name)) is not None:
             kinds = ("dt",) if tag == "dd" else ("key",) if how is IN_PLISTS else ("", "key")
             told = [beside.said[kind] for kind in kinds if kind in beside.said]
@@ -142,14 +149,23 @@ class Markup:
             elif None in told:
                 self.revealed.append((at, end))
             elif not told and len(beside.waiting) < _WAITING:
-                beside.waiting.append((kinds, at, end))
+                beside.waiting += ((kinds, at, end),)
 
-    def _row(self, cells: list[tuple[str, int, int]]) -> None:
-        """Behind a heading, or a name in a row of two, stand values."""
-        if len(cells) > 1 and (cells[0][0] == "th" or len(cells) == 2) and self._name(*cells[0][1:], label=True):
-            for name, start, end in cells[1:]:
-                if name == "td":
-                    self._hide(start, end)
+    def _cell(self, row: _Open, tag: str, start: int, end: int) -> None:
+        """A cell ends: behind a heading stand values; what stands behind another one is known with the row's end."""
+        if row.heading is None:
+            row.heading = tag, self._name(start, end, label=True)
+        elif row.heading[0] == "th":
+            self._told(row.heading[1], tag, start, end)
+        elif len(row.cells) < 2:
+            row.cells += ((tag, start, end),)
+
+    def _told(self, said: Secret, tag: str, start: int, end: int) -> None:
+        """What the heading says of a cell."""
+        if said and tag == "td":
+            self._hide(start, end)
+        elif said is None:
+            self.revealed.append((start, end))
 
     def _name(self, start: int, end: int, *, label: bool = False) -> Secret:
         """What the content of an element says as a name; as a ``label`` it may also be a sentence, which is none."""
