@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.client import REASON_HELP, Client, admin_option, segment
 from proxy.compare.wording import until as until_shown
 from proxy.telemetry.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _fingerprint = click.argument("fingerprint")
-_reason = click.option("--reason", required=True, help="Why; it is kept with your name in the record.")
+_reason = click.option("--reason", required=True, help=REASON_HELP)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the difference as an object.")
 
 

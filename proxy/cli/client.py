@@ -23,6 +23,8 @@ from proxy.telemetry.visible import visible
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_ADMIN = "http://127.0.0.1:9900"
+REASON_HELP = 'Why; the record keeps it with the name of your token, or with "local" if there are no tokens.'
+"""Of the option --reason."""
 TIMEOUT_SECONDS = 15.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _UNKNOWN = frozenset({"unknown-route", "unknown-diff"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from proxy.cli.client import Client, admin_option, segment
+from proxy.cli.client import REASON_HELP, Client, admin_option, segment
 from proxy.config.model import STAGES
 from proxy.telemetry.visible import visible
 
@@ -16,7 +16,7 @@ from proxy.telemetry.visible import visible
 @click.argument("route")
 @click.argument("stage", type=click.Choice([*STAGES, "file"]))
 @click.option("--percent", type=click.IntRange(0, 100), help="With canary: this share of users. None: the file's.")
-@click.option("--reason", required=True, help="Why; it is kept with your name in the record.")
+@click.option("--reason", required=True, help=REASON_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the change as an object.")
 @admin_option
 def stage(route: str, stage: str, percent: int | None, reason: str, as_json: bool, admin: str) -> None:
@@ -36,7 +36,7 @@ def stage(route: str, stage: str, percent: int | None, reason: str, as_json: boo
 
 @click.command()
 @click.argument("route")
-@click.option("--reason", default="rollback", show_default=True, help="Why; it is kept with your name in the record.")
+@click.option("--reason", default="rollback", show_default=True, help=REASON_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the change as an object.")
 @admin_option
 def rollback(route: str, reason: str, as_json: bool, admin: str) -> None:

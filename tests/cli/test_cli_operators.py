@@ -147,7 +147,16 @@ def test_diffs_lists_and_shows_a_pair_side_by_side(compared: Banyan) -> None:
     assert pair["request"]["method"] == "GET"
 
 
-def test_report_is_markdown_json_or_a_file(compared: Banyan, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["stage", "rollback", "accept", "unaccept", "fixed"])
+def test_help_says_under_which_name_a_reason_is_kept(command: str) -> None:
+    assert 'with the name of your token, or with "local" if there are no tokens' in " ".join(
+        banyan(command, "--help").stdout.split()
+    )
+
+
+def test_report_is_markdown_json_or_a_file_in_the_form_that_its_name_ends_with(
+    compared: Banyan, tmp_path: Path
+) -> None:
     text = banyan("report", "--admin", compared.admin).stdout
     assert "**Not ready: 1 kind of difference is open: fix or accept it." in text
     assert "Next: Look at the differences (`banyan diffs orders-read`)" in text
@@ -160,6 +169,14 @@ def test_report_is_markdown_json_or_a_file(compared: Banyan, tmp_path: Path) -> 
     page = tmp_path / "report.html"
     assert banyan("report", "--format", "html", "-o", str(page), "--admin", compared.admin).returncode == 0
     assert page.read_text().count('<section class="route') == len(found["routes"])
+    other = tmp_path / "report.HTM"
+    assert banyan("report", "-o", str(other), "--admin", compared.admin).returncode == 0
+    assert "<!doctype html>" in other.read_text()
+    other = tmp_path / "report.json"
+    assert banyan("report", "-o", str(other), "--admin", compared.admin).returncode == 0
+    assert json.loads(other.read_text())["routes"][0]["route"] == "orders-read"
+    assert banyan("report", "--format", "md", "-o", str(other), "--admin", compared.admin).returncode == 0
+    assert "## orders-read" in other.read_text()
     unwritable = banyan("report", "-o", str(tmp_path / "no" / "x.md"), "--admin", compared.admin)
     assert unwritable.returncode == 1
     assert "cannot be written" in unwritable.stderr
