@@ -105,7 +105,8 @@ def _say(admin: str, fingerprint: str, action: str, body: dict[str, str], *, as_
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    what = f"{found['fingerprint']} ({found['kind']} {found['path']} of {found['route']})"
+    gone = "" if found["configured"] else ", which is not configured any more"
+    what = f"{found['fingerprint']} ({found['kind']} {found['path']} of {found['route']}{gone})"
     if found.get("unchanged"):
         text = f"{what} was already fixed at {found['fixed_at']}; nothing changed"
     else:

@@ -93,7 +93,7 @@ def _list(found: list[dict[str, Any]], state: str | None) -> None:
 def _row(found: dict[str, Any]) -> list[str]:
     return [
         found["fingerprint"],
-        found["route"],
+        found["route"] if found["configured"] else f"{found['route']} (not configured any more)",
         found["kind"],
         found["path"],
         f"{found['count']:,}",

@@ -40,6 +40,7 @@ class Finding(msgspec.Struct):
     samples: list[str]
     legacy: str
     candidate: str
+    configured: bool = True  # its route is in the files; else it is listed until the diff log forgets it
     weight: int = 0  # of the kind: result.WEIGHTS
     owner: str = ""
     actor: str = ""  # who accepted it, or said that it is fixed; "" if Banyan found that out

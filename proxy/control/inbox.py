@@ -184,7 +184,7 @@ class Inbox:
         )[:limit]
         rows = self._ledger.diffs.described([point.kept.fingerprint for point in wanted])
         points = {point.kept.fingerprint: point for point in wanted}
-        return [_finding(row, points[row["fingerprint"]]) for row in rows]
+        return [_finding(row, points[row["fingerprint"]], configured=row["route"] in self._noise) for row in rows]
 
     def restarted(self, route: str) -> Restart | None:
         """Since when evidence of a route counts, apart from its window, and why; None: from the beginning."""
@@ -359,12 +359,13 @@ def _decided(marks: list[Mark]) -> str:
     return next((mark.action for mark in reversed(marks) if mark.action not in ("assign", "comment")), "")
 
 
-def _finding(row: dict[str, object], point: Standpoint) -> Finding:
+def _finding(row: dict[str, object], point: Standpoint, *, configured: bool) -> Finding:
     stands, rates = point.standing, point.rates
     return msgspec.convert(
         {
             **row,
             "state": stands.state,
+            "configured": configured,
             "weight": point.weight,
             "owner": stands.owner,
             "actor": stands.actor,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,3 +266,26 @@ def test_states_hold_over_a_restart_and_rules_that_changed_meanwhile_restart_evi
     assert (newest["action"], newest["route"], newest["actor"]) == ("compare-changed", "orders-read", "start")
     ask(again.url + "/orders/1")
     eventually(lambda: verdicts(again)["ignored"] > 0)
+
+
+def test_differences_of_a_route_that_left_the_files_stay_and_say_so(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    try:
+        running = setup.start()
+        ask(running.url + "/orders/1")
+        key = eventually(lambda: said_list(running))[0]["fingerprint"]
+        setup.alter("id: orders-read", "id: orders")
+        ask(running.admin + "/api/reload", "POST", {})
+        for words in ([], ["orders-read"], ["--state", "open"]):
+            listed = banyan(running, "diffs", *words).stdout
+            assert f"{key}  orders-read (not configured any more)  type  $.total " in listed
+        assert [each["configured"] for each in said_list(running, "orders-read", "--state", "open")] == [False]
+        run = banyan(running, "accept", key, "--reason", "x")
+        assert run.stdout == (f"{key} (type $.total of orders-read, which is not configured any more) is accepted\n")
+        assert "there is no route 'orders-reading'" in refused(running, "diffs", "orders-reading")
+        setup.alter("id: orders\n", "id: orders-read\n")
+        ask(running.admin + "/api/reload", "POST", {})
+        (found,) = said_list(running)
+        assert (found["configured"], found["state"]) == (True, "accepted")
+    finally:
+        setup.close()
