@@ -136,7 +136,7 @@ def _markdown(path: Path, routes: list[RouteProfile], found: list[Fault], settin
     worst = about(max(route.worst_case for route in routes))
     count = f"{len(found)} warning{'' if len(found) == 1 else 's'}" if found else "no warnings"
     lines = [f"# Resilience of {code_span(str(path))}", ""]
-    lines += [f"Worst case: {worst} until an answer begins; {count}.", ""]
+    lines += [f"Worst case: {worst} until an answer begins, at the stages in the files; {count}.", ""]
     if found:
         lines += [f"- {code_span(f'{fault.file}:{fault.line}:{fault.column}')} {_sentence(fault)}" for fault in found]
         lines.append("")
@@ -147,9 +147,9 @@ def _markdown(path: Path, routes: list[RouteProfile], found: list[Fault], settin
     for route in routes:
         for way in dict.fromkeys((route.candidate, *route.paths)):  # the candidate's also where it is still to come
             if way is not None:
-                groups.setdefault(way, []).append(route.id)
-    for way, ids in groups.items():
-        lines += ["", *_steps(way, ids, settings)]
+                groups.setdefault(way, []).append(_user(route, way))
+    for way, names in groups.items():
+        lines += ["", *_steps(way, names, settings)]
     lines += ["", "## Upstreams", ""]
     head = ["upstream", "endpoints", "connect", "first byte", "per try", "idle", "total", "retries"]
     lines += table(head, [_clocks(name, upstream) for name, upstream in settings.upstreams.items()], 8)
@@ -196,8 +196,15 @@ def _attempts(upstream: Upstream) -> int:
     return upstream.retries.attempts if upstream.retries else 0
 
 
-def _steps(way: arithmetic.Path, ids: list[str], settings: Settings) -> list[str]:
-    names = ["(no route)" if name == NO_ROUTE_ID else plain_cell(name) for name in ids]
+def _user(route: RouteProfile, way: arithmetic.Path) -> str:
+    """The route in a list of those that use a way, with why no request takes it now."""
+    name = "(no route)" if route.id == NO_ROUTE_ID else plain_cell(route.id)
+    if way in route.paths:
+        return name
+    return f"{name} ({'from canary on' if route.stage in ('legacy', 'shadow') else 'not with its kill switch on'})"
+
+
+def _steps(way: arithmetic.Path, names: list[str], settings: Settings) -> list[str]:
     if len(names) > NAMES_SHOWN:
         names = [*names[:NAMES_SHOWN], f"{len(names) - NAMES_SHOWN} more"]
     rows = [[about(step.begins), about(step.ends), *_step(step, settings)] for step in way.steps]

@@ -55,7 +55,8 @@ def test_every_route_and_the_rest_is_in_the_table_with_its_worst_case(rules: Pat
     assert rows["search"][1:] == ["retired", "search", "60s", "-", "-", "1", "11.25s"]
     assert rows["(no route)"][1:] == ["-", "monolith", "60s", "-", "-", "1", "11.25s"]
     assert result.stdout.startswith(
-        f"# Resilience of `{rules}`\n\nWorst case: 17.78s until an answer begins; 1 warning."
+        f"# Resilience of `{rules}`\n\n"
+        "Worst case: 17.78s until an answer begins, at the stages in the files; 1 warning."
     )
 
 
@@ -75,6 +76,21 @@ def test_the_way_is_shown_step_by_step(rules: Path) -> None:
     ):
         assert words in shown
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("stage: shadow", " (from canary on)"),
+        ("stage: canary, kill_switch: true", " (not with its kill switch on)"),
+        ("stage: canary", ""),
+    ],
+)
+def test_a_way_that_no_request_takes_now_says_so_and_is_in_no_worst_case(rules: Path, state: str, word: str) -> None:
+    rules.write_text(RULES.replace("stage: canary", state))
+    shown = run(rules).stdout
+    assert f"\n**orders** for orders\\_read{word}\n" in shown
+    assert shown.count("Worst case: 11.25s until an answer begins, at the stages in the files") == bool(word)
 
 
 def test_a_warning_has_its_place_and_a_hint(rules: Path) -> None:
