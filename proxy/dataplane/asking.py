@@ -67,6 +67,7 @@ class Asking(Holder):
     too_slow = False  # it took longer to its head than the upstream's own clocks allow
     timed = True  # what it took is its upstream's time alone
     closed = False  # nothing depends on it any more
+    _first_byte = 0.0  # seconds from sending it to the head of its answer
 
     def __init__(
         self,
@@ -161,7 +162,7 @@ class Asking(Holder):
                         raise
                 connection, reused = None, False
             if not self.shadow.given_up:
-                self._stats.shadowed(way.name, self.shadow.seconds)
+                self._stats.shadowed(way.name, self._first_byte)
         except ExchangeError as failure:
             if connection is not None:
                 connection.discard()
@@ -189,7 +190,8 @@ class Asking(Holder):
                 raise ExchangeError(kind, Seen.MAYBE_SEEN)
             await fiber.park(by, FailureKind.FIRST_BYTE_TIMEOUT)
         now = moved_at = monotonic()
-        if now - sent > self._way.patience:
+        self._first_byte = now - sent
+        if self._first_byte > self._way.patience:
             self.too_slow = True
         shadow.head(head)
         while True:

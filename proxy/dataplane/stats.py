@@ -108,7 +108,7 @@ class RouteStats:
         self._failures[key] = self._failures.get(key, 0) + 1
 
     def shadowed(self, upstream: str, seconds: float) -> None:
-        """A shadow was answered whole; ``seconds`` from sending to its end."""
+        """A shadow was answered whole; ``seconds`` to its first byte."""
         self._shadows.setdefault(upstream, Tally()).add(seconds)
 
     def shadow_dropped(self, reason: str) -> None:

@@ -56,6 +56,26 @@ async def test_the_difference_is_the_candidates_time_less_legacys(
         assert (paired.would_time_out, paired.legacy_errors, paired.candidate_errors) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("body", [b"same", b"othe"])
+async def test_what_is_held_against_legacys_first_byte_is_the_first_byte_of_the_shadow(
+    worker: Worker, body: bytes
+) -> None:
+    async def slow_to_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            writer.write(ok(body)[:-1])
+            await asyncio.sleep(0.5)
+            writer.write(body[-1:])
+
+    legacy, candidate, route = Upstream(ok(b"same")), Upstream(raw=slow_to_end), f"first-byte-{body.decode()}"
+    async with legacy, candidate:
+        await worker.apply(migration(legacy, candidate, route, "shadow"))
+        counters, pairs = await asked(worker, route, 2)
+        assert counters.paired.total >= 0.4 * pairs  # to the end of the answer
+        shadows = counters.shadow_durations["candidate"]
+        assert sum(shadows.counts) == pairs > 0
+        assert shadows.total < 0.5 * pairs  # to its head
+
+
 async def test_connecting_is_in_neither_sides_time(worker: Worker) -> None:
     """The candidate closes after each answer and is far away; legacy's connection is kept."""
     legacy, candidate = sides(
