@@ -36,7 +36,9 @@ class Described(NamedTuple):
 
 METRICS: dict[str, Described] = {
     "http_requests_total": Described(
-        "counter", ("method", "route", "status", "arm"), "Requests answered, by the side that was to answer."
+        "counter",
+        ("method", "route", "status", "arm"),
+        "Requests that are over, by the side that answered: a fallback is legacy's.",
     ),
     "http_request_duration_seconds": Described(
         "histogram", ("route", "arm"), "From the request's head to the end of the answer, as the client saw it."
@@ -45,13 +47,17 @@ METRICS: dict[str, Described] = {
         "counter", ("upstream", "route", "outcome"), "Tries on an upstream: ok, or the kind of failure."
     ),
     "banyan_upstream_duration_seconds": Described(
-        "histogram", ("upstream", "route"), "From sending to the first byte of an upstream's answer."
+        "histogram",
+        ("upstream", "route"),
+        "From asking an upstream, connecting included, to the first byte of its answer.",
     ),
     "banyan_shadow_duration_seconds": Described(
-        "histogram", ("upstream", "route"), "The same for shadows, which no client waited for."
+        "histogram",
+        ("upstream", "route"),
+        "From sending a shadow to the first byte of its answer; no client waited for it.",
     ),
     "banyan_fallbacks_total": Described(
-        "counter", ("route", "reason"), "Requests that legacy answered because the candidate failed."
+        "counter", ("route", "reason"), "Requests that went on to legacy because the candidate failed."
     ),
     "banyan_retries_total": Described("counter", ("route", "reason"), "Tries that were repeated."),
     "banyan_decisions_total": Described("counter", ("route", "reason"), "Requests by why their arm was chosen."),
