@@ -37,7 +37,7 @@ def coverage(route: str, hours: int, as_json: bool, admin: str) -> None:
         return
     click.echo(
         f"{share(found['share'])} of legacy's traffic on {visible(route, 100)} is of kinds that were compared"
-        f" (last {hours} h; {found['seen']:,} requests, {found['compared']:,} compared)."
+        f" (last {hours} h; {found['seen']:,} requests, reverse shadows included; {found['compared']:,} compared)."
     )
     show(_COLUMNS, [_row(each) for each in found["cells"]], ("seen", "compared"))
     _more(found["more_cells"])

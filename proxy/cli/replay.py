@@ -161,7 +161,7 @@ def _show(outcome: Outcome) -> None:
     click.echo(f"{outcome.verdict}: {outcome.route} against {against}: {outcome.asked} asked, {counts}")
     asked = f"{outcome.asked} of {number(outcome.recorded, 'recorded request')}, {outcome.kinds_asked} of "
     asked += number(outcome.kinds, "kind")
-    asked += f"; legacy answered {outcome.answered:,} in 24 h" if outcome.answered else ""
+    asked += f"; legacy answered {outcome.answered:,} in 24 h, reverse shadows included" if outcome.answered else ""
     click.echo(f"asked: {asked}. What none of them shows was not compared.")
     for title, table in (("incomparable", outcome.incomparable), ("not asked", outcome.skipped)):
         if table:

@@ -36,7 +36,7 @@ def test_how_much_was_asked_of_what_is_recorded_and_of_the_traffic_is_said(run: 
     made = material(*kinds) | {"recorded": {"requests": 10, "kinds": 6, "answered": 1603}}
     said = run(made, build.url, "--safe-only").stdout.splitlines()
     assert said[1] == (
-        "asked: 2 of 10 recorded requests, 1 of 6 kinds; legacy answered 1,603 in 24 h. "
+        "asked: 2 of 10 recorded requests, 1 of 6 kinds; legacy answered 1,603 in 24 h, reverse shadows included. "
         "What none of them shows was not compared."
     )
     found = outcome(run(made, build.url, "--safe-only", "--json"))
