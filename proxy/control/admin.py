@@ -151,8 +151,8 @@ class Admin:
     async def _diffs(self, request: web.Request) -> web.Response:
         route = request.query.get("route")
         found = await diffs.findings(self._operations, route, state=request.query.get("state", "all"))
-        if route is not None and not found:  # what was found on a route that has left the files can still be seen
-            self._operations.route(route)
+        if route is not None and not found and not await diffs.findings(self._operations, route):
+            self._operations.route(route)  # what was found on a route that has left the files can still be seen
         return web.json_response({"diffs": msgspec.to_builtins(found)})
 
     async def _diff(self, request: web.Request) -> web.Response:

@@ -282,6 +282,7 @@ def test_differences_of_a_route_that_left_the_files_stay_and_say_so(tmp_path: Pa
         assert [each["configured"] for each in said_list(running, "orders-read", "--state", "open")] == [False]
         run = banyan(running, "accept", key, "--reason", "x")
         assert run.stdout == (f"{key} (type $.total of orders-read, which is not configured any more) is accepted\n")
+        assert banyan(running, "diffs", "orders-read", "--state", "fixed").stdout == "No difference is fixed.\n"
         assert "there is no route 'orders-reading'" in refused(running, "diffs", "orders-reading")
         setup.alter("id: orders\n", "id: orders-read\n")
         ask(running.admin + "/api/reload", "POST", {})
