@@ -254,7 +254,7 @@ def table(text: str, redactor: Redactor) -> str:
             secret = (at < len(named) and named[at]) or (at and behind) or (spilling and _spills(cell, sign))
             out += [redactor.mask(_bare(cell)) if secret and cell.strip() else cell, end]
         if not heads:
-            heads = [_bare(cell) for cell, _ in row]
+            heads = [_bare(cell.lstrip("\ufeff")).strip() for cell, _ in row]
             secrets = [redactor.is_secret(head) for head in heads]
             spilling, holds = any(secrets), any(map(held, heads))
         row = []

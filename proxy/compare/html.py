@@ -129,8 +129,9 @@ class _Page:
             _hide(members, self._is_secret)
             if name in ("dt", "dl"):
                 term = name == "dt" and self._names_a_secret(said)
-            elif term and TEXT in members:
-                members["#secret"] = members.pop(TEXT)
+            elif term:
+                for key in members.keys() & {TEXT, "@value"}:
+                    members["#secret" if key == TEXT else "#secret-value"] = members.pop(key)
         for group in self._groups:
             self._hide_row(group)
             order = [token for token in group.order if token]

@@ -13,7 +13,18 @@ import re
 from collections.abc import Callable, Mapping
 
 from proxy.compare.html_tokens import unescape
-from proxy.compare.secret_names import HOLDING, IN_PLISTS, LABEL, LABELLING, NAMING, Secret, Span, held, is_caller
+from proxy.compare.secret_names import (
+    HINTING,
+    HOLDING,
+    IN_PLISTS,
+    LABEL,
+    LABELLING,
+    NAMING,
+    Secret,
+    Span,
+    held,
+    is_caller,
+)
 
 _MARK = re.compile(r"<(?:!--|!\[CDATA\[|(/?)([A-Za-z_][\w.:-]*))")
 _INSIDE = re.compile(
@@ -197,11 +208,12 @@ class Markup:
         """Judge the attributes of one tag: whether one says that the text of the element is secret, and whether a name
         or key says so of all that is in it."""
         field: Secret = False
-        called = False
+        labelled = called = False
         for name, (start, end), _ in attributes:
-            if name in LABELLING:
+            if name in LABELLING or name in HINTING:
                 said = self._judge(unescape(self._text[start:end], attribute=True))
                 field = field or said
+                labelled = labelled or (said is True and name in LABELLING)
                 called = called or (said is True and name in NAMING)
             elif name == "type":
                 field = field or self._text[start:end].lower() == "password"
@@ -214,7 +226,7 @@ class Markup:
                 self._hide(start, end)
             elif said is None and ends:
                 self.revealed.append((start, end))
-        return field is True, called
+        return labelled, called
 
     def _hide(self, start: int, end: int) -> None:
         hidden = self._text[start:end]

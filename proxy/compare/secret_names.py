@@ -44,7 +44,7 @@ _LONGEST = 256
 """Characters of a name worth remembering; longer ones are data."""
 
 _HELD = re.compile(
-    r"(?:(.*)(?i:values?)|((?:.*[\W_])?|.*[a-z](?=[A-Z]))(?i:(val|v)|content|default|old|new|before|after))(\]?)"
+    r"(?:(.*)(?i:values?)|((?:.*[\W_])?|.*[a-z](?=[A-Z]))(?i:(vals?|v)|content|default|old|new|before|after))(\]?)"
 )
 """Members that hold what another one names: ``value``, ``ParameterValue``, ``old``, ``f[0][value]``."""
 
@@ -64,22 +64,16 @@ _ANY_CALLED = _ANY_NAMES | set(_CALLED)
 _OF_PLISTS = frozenset({"string", "integer", "real", "date", "data", "array", "dict"})
 """What stands behind a ``key`` in Apple's property lists."""
 
-NAMING = frozenset({"name", "key", "property", "field", "param", "variable", "attribute", "setting", "option"})
+NAMING = frozenset({"name", "key", "property", "field", "param", "variable", "attribute", "setting", "option", "k"})
 """Attributes that name what their element holds: in XML the whole content, too."""
 
-LABELLING = NAMING | {
-    "http-equiv",
-    "itemprop",
-    "id",
-    "autocomplete",
-    "aria-label",
-    "placeholder",
-    "data-name",
-    "data-key",
-}
-"""Attributes that name the value of their element."""
+LABELLING = NAMING | {"http-equiv", "itemprop", "id", "data-name", "data-key"}
+"""Attributes that name the text and the value of their element."""
 
-HOLDING = frozenset({"value", "content", "data-value"})
+HINTING = frozenset({"autocomplete", "aria-label", "placeholder"})
+"""Attributes that say what value is wanted; the text is one for people."""
+
+HOLDING = frozenset({"value", "content", "data-value", "v"})
 """The attributes with that value."""
 
 LABEL = re.compile(r"\s*\S{1,60}(?: \S{1,30}){0,2}\s*")

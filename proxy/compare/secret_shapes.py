@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote
 
 from proxy.compare import secret_lines
+from proxy.compare.html_tokens import unescape
 from proxy.compare.markup import Markup
 from proxy.compare.masks import MASK
 from proxy.compare.secret_names import IN_TEXT, Secret, Span, spelling
@@ -27,6 +28,8 @@ _BEARER = re.compile(r"(?i)\b(?:bearer|negotiate|digest)\s+([A-Za-z0-9._~+/=-]{8
 _AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?([\w-]{1,40}\s+[^\s\"'<>«]{8,})")
 """With a scheme that we do not know."""
 _BASIC = re.compile(r"(?i)\bbasic\s+([A-Za-z0-9+/_-]{4,}={0,2})")
+_ESCAPED = re.compile(r"[^<>]*?&lt;[^<>]*+")
+"""Markup within the text of markup."""
 _ENCODED_JSON = re.compile(r"(?<![\w+/-])eyJ[A-Za-z0-9+/_-]{12,}+={0,2}(?![.\w])")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{10,}")  # whole runs, so that nothing in one is looked at twice
 _KEYS = re.compile(
@@ -119,6 +122,8 @@ class Shapes:
             found += (match.span(2) for match in _BELOW.finditer(text) if is_made(match[2]) and self._judge(match[1]))
             if "eyJ" in text:
                 named += (match.span() for match in _ENCODED_JSON.finditer(text) if self.find(_decoded(match[0])))
+            if "&lt;" in text:
+                named += (match.span() for match in _ESCAPED.finditer(text) if self.find(_unescaped(match[0])))
             if "<" in text:
                 markup = Markup(text, self._judge, self._holds_secret)
                 named += markup.named
@@ -276,6 +281,11 @@ def _shapes(text: str) -> Iterator[Span]:
     for match in _BASIC.finditer(text):
         if _is_basic(match[1]):
             yield match.span(1)
+
+
+def _unescaped(text: str) -> str:
+    """Markup that was escaped once; what was escaped twice is read as if once."""
+    return unescape(text).replace("&lt;", "<")
 
 
 def _is_basic(word: str) -> bool:

@@ -59,8 +59,8 @@ _RESTS = {
 }  # fmt: skip
 """What follows the beginnings that these find. A value may hold the next word, so it is read apart, and once."""
 
-_COOKIES = re.compile(r"[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?(?=[\w!#$%&'*+.^`|~-]{1,200}=)([^\r\n\"<>]+)")
-_CRUMB = re.compile(r"(?<![^;\s,:='\"])([\w!#$%&*+.^`|~-]{1,200})=(\"[^\"]*+\"?|[^;\s'\"]+)")
+_COOKIES = re.compile(r"[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"'\[]?(?=[\w!#$%&'*+.^`|~-]{1,200}=)([^\r\n\"<>]+)")
+_CRUMB = re.compile(r"(?<![^;\s,:='\"\[])([\w!#$%&*+.^`|~-]{1,200})=(\"[^\"]*+\"?|[^;\s'\"]+)")
 _ATTRIBUTES = frozenset({"domain", "expires", "max-age", "path", "samesite"})
 """Of a Set-Cookie line (RFC 6265 section 4.1.1); no secrets."""
 

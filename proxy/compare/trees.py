@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from proxy.compare.meter import Meter
-from proxy.compare.secret_names import HOLDING, LABELLING, NAMING, Secret
+from proxy.compare.secret_names import HINTING, HOLDING, LABELLING, NAMING, Secret
 
 TEXT = "#text"
 ORDER = "#order"
@@ -206,11 +206,12 @@ def dropped(sequences: Sequences) -> frozenset[str]:
 def hide_named(members: dict[str, Any], is_secret: Callable[[str], Secret]) -> bool:
     """What stands beside a secret name goes where the walk sees that it is secret. True if all that is in the element
     has to."""
-    if _LABELLING.isdisjoint(members):
+    if _LABELS.isdisjoint(members):
         return False
-    labels = [key for key in members if key in _LABELLING and is_secret(members[key])]
+    labels = [key for key in members if key in _LABELS and is_secret(members[key])]
     if labels:
-        for key in [*(key for key in members if key in _HOLDING), TEXT]:
+        text = [] if _HINTING.issuperset(labels) else [TEXT]
+        for key in [*(key for key in members if key in _HOLDING), *text]:
             if key in members:
                 members["#secret" if "#secret" not in members else f"#secret-{key[1:]}"] = members.pop(key)
     return not _NAMING.isdisjoint(labels)
@@ -221,7 +222,8 @@ def _spelled(names: Iterable[str]) -> frozenset[str]:
     return frozenset(f"@{spelled}" for name in names for spelled in (name, name.capitalize(), name.upper()))
 
 
-_NAMING, _LABELLING, _HOLDING = _spelled(NAMING), _spelled(LABELLING), _spelled(HOLDING)
+_NAMING, _HINTING, _HOLDING = _spelled(NAMING), _spelled(HINTING), _spelled(HOLDING)
+_LABELS = _spelled(LABELLING) | _HINTING
 
 
 def _is_plural(parent: str, child: str) -> bool:

@@ -134,6 +134,10 @@ NAMED: dict[str, Container] = {
         f"<r><name>a</name><value>b</value><name>{n}</name><value>{_xml(v)}</value><name>c</name><value/></r>",
     ),
     "xml-beside-cut": lambda n, v: (XML, f"<r><key>{n}</key><value>{_xml(v)}"),
+    "xml-escaped": lambda n, v: (
+        XML,
+        f"<r>a{_xml(f'<key>{n}</key><value>{v}</value><{n}>{v}</{n}>')}<b>c</b>{_xml(f'<a {n}={v}/>')}</r>",
+    ),
     "xml-plist": lambda n, v: (
         XML,
         (
@@ -149,7 +153,7 @@ NAMED: dict[str, Container] = {
             f'<At Name="urn:{n}"><V>{_xml(v)}</V></At><void property="{n}"><string>{_xml(v)}</string></void></r>'
         ),
     ),
-    "xml-spelled": lambda n, v: (XML, f'<r><Add Key="{n}" Value="{_xml(v)}"/><p field="{n}" value="{_xml(v)}"/></r>'),
+    "xml-spelled": lambda n, v: (XML, f'<r><Add Key="{n}" Value="{_xml(v)}"/><p k="{n}" v="{_xml(v)}"/></r>'),
     "html-labelled": lambda n, v: (
         HTML,
         (
@@ -166,7 +170,10 @@ NAMED: dict[str, Container] = {
             f"<TABLE><TR><TD>{n}:<TD><code>{_xml(v)}</code><TR><TD>a<TD>b</TABLE>"
         ),
     ),
-    "html-terms": lambda n, v: (HTML, f"<dl><dt>{n}<dd>{_xml(v)}<dd><code>{_xml(v)}</code><dt>a<dd>b</dl>"),
+    "html-terms": lambda n, v: (
+        HTML,
+        f"<dl><dt>{n}<dd>{_xml(v)}<dd><code>{_xml(v)}</code><dd><input value='{_xml(v)}'><dt>a<dd>b</dl>",
+    ),
     "html-input": lambda n, v: (HTML, f'<form><input type="hidden" value="{_xml(v)}" name="{n}"></form>'),
     "html-password": lambda n, v: (HTML, f"<input name=a type=password value='{_xml(v)}'>"),
     "html-textarea": lambda n, v: (HTML, f"<textarea name={n} rows=3>{_xml(v)}</textarea>"),
@@ -179,7 +186,7 @@ NAMED: dict[str, Container] = {
     "csv-named": lambda n, v: ("text/csv", f"name,value\r\na,b\r\n{n},{v}\r\n"),
     "csv-pairs": lambda n, v: ("text/csv", f'user;bob\n"{n}";"{v}"\nport;80'),
     "csv-pair-first": lambda n, v: ("text/csv", f"{n},{v}\nuser,bob\n"),
-    "csv-named-of-three": lambda n, v: ("text/csv", f'id,value,name\n1,"{v}",{n}\n'),
+    "csv-named-of-three": lambda n, v: ("text/csv", f'\ufeffvalue,id,name\n"{v}",1,{n}\n'),
     "tsv-pairs": lambda n, v: ("text/tab-separated-values", f"user\tbob\n{n}\t{v}\n"),
     "tsv": lambda n, v: ("text/tab-separated-values", f"id\t{n}\n1\t{v}\n"),
     "text": lambda n, v: (TEXT, f"INFO {n}={v} done"),

@@ -253,3 +253,9 @@ def test_differences_of_rows_of_two_keep_their_places(
 )  # fmt: skip
 def test_many_names_and_values_take_linear_time(piece: str) -> None:
     REDACTOR.by_shape(piece * (100_000 // len(piece)))  # a quadratic reading runs into the test's time limit
+
+
+def test_what_a_control_asks_for_hides_its_value_and_not_its_text() -> None:
+    shown = text("text/html", '<button aria-label="Reset password" value="hunter">seen</button>')
+    assert "hunter" not in shown
+    assert "seen" in shown
