@@ -42,7 +42,7 @@ def beside(
         span = value(match.end()) if secret is not False else None
         if span is not None:
             read_to = span[1]
-            if text[span[0]] in "[{(" or _CLOSED.match(text, span[1]):
+            if text[span[0] : span[0] + 1] in ("[", "{") or _CLOSED.match(text, span[1]):
                 (named if secret else revealed).append(span)
     if _HELD.search(text) is None:
         return

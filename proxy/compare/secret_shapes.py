@@ -28,8 +28,7 @@ _BEARER = re.compile(r"(?i)\b(?:bearer|negotiate|digest)\s+([A-Za-z0-9._~+/=-]{8
 _AUTHORIZATION = re.compile(r"(?i)\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?([\w-]{1,40}\s+[^\s\"'<>«]{8,})")
 """With a scheme that we do not know."""
 _BASIC = re.compile(r"(?i)\bbasic\s+([A-Za-z0-9+/_-]{4,}={0,2})")
-_ESCAPED = re.compile(r"[^<>]*?&lt;[^<>]*+")
-"""Markup within the text of markup."""
+_BETWEEN_TAGS = re.compile(r"[^<>]++")
 _ENCODED_JSON = re.compile(r"(?<![\w+/-])eyJ[A-Za-z0-9+/_-]{12,}+={0,2}(?![.\w])")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{10,}")  # whole runs, so that nothing in one is looked at twice
 _KEYS = re.compile(
@@ -123,7 +122,8 @@ class Shapes:
             if "eyJ" in text:
                 named += (match.span() for match in _ENCODED_JSON.finditer(text) if self.find(_decoded(match[0])))
             if "&lt;" in text:
-                named += (match.span() for match in _ESCAPED.finditer(text) if self.find(_unescaped(match[0])))
+                runs = (run for run in _BETWEEN_TAGS.finditer(text) if "&lt;" in run[0])
+                named += (run.span() for run in runs if self.find(_unescaped(run[0])))
             if "<" in text:
                 markup = Markup(text, self._judge, self._holds_secret)
                 named += markup.named

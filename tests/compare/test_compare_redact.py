@@ -108,11 +108,14 @@ def test_a_character_reference_of_endless_digits_ends_no_record() -> None:
     '"{\\q \\"', "kundennr", "theme=", 'theme="', "«masked text, 5»", "«masked", "%25", "%2541", "token====", "token\t",
     "secret:{", "form-data;name=", "form-data;name=token\n\n", '["token","', "('token',[", '["token",["a"],1],',
     "name=token value=", "key:token\n", "token:\n ", "token: |\n", "token: a b ", "token: &a ", 'token="""',
-    "eyJhIjoi", "value=", "token;s:9:"])  # fmt: skip
+    "eyJhIjoi", "value=", "token;s:9:", "&lt;", "&amp;lt;token", "<td>", "<tr><th>token<td>"])  # fmt: skip
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = piece * (100_000 // len(piece)) + " bearer"
     redactor = make_redactor(Redaction(names=["Kunden-Nr"], reveal=["theme"], emails=True), b"r" * 32)
     redactor.by_shape(text)  # a quadratic pattern runs into the test's time limit
+    redactor.by_shape(f"&lt;token< value=<key>{text}")
+    for end in range(1, 2 * len(piece)):
+        redactor.by_shape(f"token {piece * 2}"[: end + 6])  # a text may be cut off anywhere
     redactor.scalar(text, secret=False)
 
 
