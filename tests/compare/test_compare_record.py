@@ -272,7 +272,8 @@ def test_a_secret_at_the_cut_of_anything_leaves_no_half(make_pair: MakePair, mak
                      "text/plain; charset=nothing", "application/json-seq"]),
     st.sampled_from([b"", b'{"token": ', b"<password>", b"--x\r\n", b'"', b"\x1f\x8b", b"\\", b"token=", b"a,token\n",
                      b'["token","', b"name=token value='", b"token: |\n ", b"<key>token</key><value>",
-                     b"<tr><th>token<td>", b"token,", b"f[name]=token&f[value]=", b'[["token", {"value": "', b"eyJhIjoi"]),
+                     b"<tr><th>token<td>", b"token,", b"f[name]=token&f[value]=", b'[["token", {"value": "',
+                     b"eyJhIjoi"]),
 )  # fmt: skip
 def test_anything_is_recorded(
     make_pair: MakePair, make_answer: MakeAnswer, raw: bytes, media: str, before: bytes
