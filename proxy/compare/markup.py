@@ -37,6 +37,9 @@ _EMPTY = frozenset(
 _PARTS_OF_PAGES = frozenset({"form", "fieldset", "a", "iframe", "object", "label", "slot", "div", "section", "html"})
 """What has a name or key but is no field: its content speaks for itself."""
 
+_WITHIN = re.compile(r"(?:\s{0,80}<[A-Za-z_][^<>]{0,200}>){1,8}")
+"""Elements that begin at once in another one."""
+
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*", re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _CELLS = frozenset({"td", "th"})
@@ -200,6 +203,8 @@ class Markup:
                 self.revealed.append((at, _before(self._text, "<", at)))
             return bool(secret)
         if secret:  # it never ends: an example in prose ("<token>"), or the text was cut
+            within = _WITHIN.match(self._text, at)
+            at = at if within is None else within.end()
             end = _before(self._text, "<", at)
             self._hide(at, _before(self._text, "\n", at, end))
         return False

@@ -138,6 +138,7 @@ NAMED: dict[str, Container] = {
         XML,
         f"<r>a{_xml(f'<key>{n}</key><value>{v}</value><{n}>{v}</{n}>')}<b>c</b>{_xml(f'<a {n}={v}/>')}</r>",
     ),
+    "xml-within-cut": lambda n, v: (XML, f'<r><a/><property name="{n}">\n  <value x="1">{_xml(v)}'),
     "xml-plist": lambda n, v: (
         XML,
         (
