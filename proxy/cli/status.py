@@ -33,8 +33,8 @@ def status(as_json: bool, events: bool, admin: str) -> None:
     """Show routes with their stage and traffic, upstreams, workers, and the state of the configuration.
 
     The verdict says whether a route may be cut over; "banyan readiness ROUTE" has the reasons.
-    Figures of routes are of the last 24 hours, those of upstreams since the start. A star marks a stage that an
-    operator's override holds against the file.
+    Figures of routes are of the last 24 hours, those of upstreams since the start; "match" is as judged at the time,
+    the verdict counts what was accepted since. A star marks a stage that an operator's override holds against the file.
 
     \b
     Example:
@@ -170,6 +170,8 @@ def _event(event: dict[str, Any]) -> list[str]:
         what = f"{said.get('purpose')} breaker of {said.get('upstream')}"
         if said.get("mode") == "observe":
             what += " (observed only)"
+    elif what == "follow-file":
+        after = "as the file says"
     elif "fingerprint" in said:
         after = before if what in ("assign", "comment") else _BECOMES.get(what, what)
         what = f"{what} {said['fingerprint']}"

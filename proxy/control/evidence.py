@@ -23,6 +23,7 @@ from proxy.control.ledger import Ledger, StoreLostError
 from proxy.control.operations import Operations, RefusedError
 from proxy.control.report_figures import HOUR_SECONDS, Hour, trend_of
 from proxy.control.report_samples import SideBySide, side_by_side_of
+from proxy.core.snapshot import NO_ROUTE_ID
 from proxy.store.evidence import PairCounts
 from proxy.store.tally import Tally, add, copy
 from proxy.store.tally import since as since_tally
@@ -253,7 +254,7 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
     now, ledger, unsaved = time.time(), operations.ledger, operations.figures.unsaved()[0]
     lost = sum(operations.figures.store_dropped().values())
 
-    def look() -> list[report.Facts]:
+    def look() -> tuple[list[report.Facts], Tally | None]:
         store, since = _Store(ledger, operations.inbox, now, unsaved, only), now - hours * HOUR_SECONDS
         facts = []
         for route in serving.routes:
@@ -276,9 +277,9 @@ async def make_report(operations: Operations, hours: int, only: str | None = Non
                     store.pairs(findings),
                 )
             )
-        return facts
+        return facts, store.tally(NO_ROUTE_ID, since) if only is None else None
 
     try:
-        return report.build(now, hours, await ledger.call(look))
+        return report.build(now, hours, *await ledger.call(look))
     except StoreLostError as error:
         raise RefusedError(503, "store-lost", str(error)) from error

@@ -13,6 +13,10 @@ def settled(state: str, *, noisy: bool) -> str:
     return state if state in ("accepted", "fixed") else "noise" if noisy else ""
 
 
+LAST_COMMENTS = 3
+"""Comments on one difference that are read to the end of a report; ``--json`` has all of them."""
+
+
 class Comment(msgspec.Struct):
     """What somebody wrote about a difference. ``at`` is ISO 8601 in UTC."""
 

@@ -54,6 +54,7 @@ class _Line(NamedTuple):
     of: int
     itself: bool
     place: tuple[int | str, int]
+    carried: str = ""  # of an unordered list inside an item that moved: what is said of that item
 
 
 _Told = tuple[str, _Line]
@@ -153,7 +154,9 @@ def _row(left: _Told | None, right: _Told | None, *, whole: bool) -> Row:
         if whole and line.what == NO_DIFFERENCE and one.rstrip(",") == two.rstrip(","):
             return [" ", one, two, ""]
         return ["~", one, two, line.what]
-    return ["-", left[0], "", left[1].what] if left else ["+", "", right[0], right[1].what] if right else []
+    if left:  # a list that goes with its item is not the list in another order
+        return ["-", left[0], "", left[1].carried or left[1].what]
+    return ["+", "", right[0], right[1].carried or right[1].what] if right else []
 
 
 def note_on(record: dict[str, Any], unplaced: str) -> str:
@@ -230,8 +233,15 @@ def _by_line(spans: list[list[Any]], shown: list[str], kinds: list[str], paired:
         word = what if isinstance(what, str) else shown[what]
         itself = isinstance(what, int) and kinds[what] not in ("size", "order")
         for line in range(first, min(first + lines, MAX_LINES)):
-            table[line] = _Line(word, lines, itself, (what, nth))
+            around = table.get(line)
+            carried = _carried(around, kinds) if around and what == "unordered" else ""
+            table[line] = _Line(word, lines, itself, (what, nth), carried)
     return table
+
+
+def _carried(around: _Line, kinds: list[str]) -> str:
+    number = around.place[0]
+    return around.what if isinstance(number, int) and kinds[number] == "order" else around.carried
 
 
 def _weight(lines: int, what: int | str, kinds: list[str]) -> tuple[bool, int, bool]:

@@ -18,7 +18,7 @@ from proxy.config.comparing import Compare
 from proxy.config.model import Route, Stage
 from proxy.control.coverage import Coverage, coverage_of
 from proxy.control.findings import Finding, settled
-from proxy.control.report_figures import Hour, Paired, Rule, paired_of, rules_in_force, sizes_of, spans_of
+from proxy.control.report_figures import Hour, Paired, Rule, paired_of, rules_in_force, sizes_of, span_of, spans_of
 from proxy.control.report_samples import SideBySide
 from proxy.messages import Histogram, Override, RouteCounters
 from proxy.store.tally import Tally, add_histogram
@@ -91,12 +91,23 @@ class RouteReport(msgspec.Struct, kw_only=True):
     rules: list[Rule]
 
 
+class Uncovered(msgspec.Struct):
+    """Of all ``requests`` those that no route named, and those of routes without a candidate: legacy answers them, and
+    nothing else in the report speaks of the former. ``span`` says of which time."""
+
+    requests: int
+    unrouted: int
+    without_candidate: int
+    span: str
+
+
 class Report(msgspec.Struct):
-    """The report. ``at`` is seconds since the epoch."""
+    """The report. ``at`` is seconds since the epoch; ``uncovered`` is None in the report of one route."""
 
     at: float
     window_hours: int
     routes: list[RouteReport]
+    uncovered: Uncovered | None = None
 
 
 class Facts(NamedTuple):
@@ -127,11 +138,16 @@ def match_share(tally: Tally) -> float | None:
     return equal / judged if judged else None
 
 
-def build(at: float, window_hours: int, facts: Iterable[Facts]) -> Report:
-    """The report on these routes, worst news first."""
+def build(at: float, window_hours: int, facts: Iterable[Facts], unrouted: Tally | None = None) -> Report:
+    """The report on these routes, worst news first. ``unrouted``: what no route named, in the report of all routes."""
     routes = [_route(each, window_hours) for each in facts]
     routes.sort(key=lambda route: _ORDER[route.advice.word])
-    return Report(at, window_hours, routes)
+    if unrouted is None:
+        return Report(at, window_hours, routes)
+    others = sum(unrouted.traffic.requests.values())
+    alone = sum(route.requests for route in routes if not route.candidate)
+    whole = sum(route.requests for route in routes) + others
+    return Report(at, window_hours, routes, Uncovered(whole, others, alone, span_of(window_hours)))
 
 
 _ORDER: dict[Word, int] = {

@@ -100,12 +100,17 @@ _RECORDED = ("differences", "noise", "accepted", "fixed")
 RECORDED = "all that is recorded"
 
 
+def span_of(window_hours: int) -> str:
+    """Of which time figures by the hour are, in words."""
+    return f"last {window_hours} h"
+
+
 def spans_of(window_hours: int, found: Readiness) -> dict[str, str]:
     """Field of a route's report -> of which time its figures are, in words. What is not in it is of now."""
     evidence = f"{'no pair since' if found.first is None else 'evidence since'} {stamp(begun(found))}"
     return {
         "readiness": evidence,
-        **dict.fromkeys(_HOURS, f"last {window_hours} h"),
+        **dict.fromkeys(_HOURS, span_of(window_hours)),
         **dict.fromkeys(_RECORDED, RECORDED),
     }
 

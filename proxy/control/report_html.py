@@ -20,10 +20,11 @@ from proxy import __version__
 from proxy.compare.evidence import counts
 from proxy.compare.wording import number, percent, plural, seconds, share, until
 from proxy.control import charts
+from proxy.control.findings import LAST_COMMENTS
 from proxy.control.marked import SIGNS, WORDS
 from proxy.control.report import Report, RouteReport
 from proxy.control.report_figures import begun, stamp
-from proxy.control.report_text import STATES, VERDICTS, criteria, others, signed, stage, told_at
+from proxy.control.report_text import OTHER_PAIRS, STATES, VERDICTS, criteria, others, signed, stage, told_at, uncovered
 from proxy.telemetry.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,6 +77,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "shown": lambda text: visible(text, MAX_SHOWN),
+        "visible": visible,
         "percent": percent,
         "most": lambda value: percent(value, up=True),
         "share": share,
@@ -92,7 +94,7 @@ def _environment() -> Environment:
         "charts": charts, "number": number, "plural": plural, "stage": stage, "told_at": told_at,
         "trends": _trends, "KINDS": KINDS, "STATES": STATES, "begun": begun, "criteria": criteria,
         "VERDICTS": VERDICTS, "SIGNS": SIGNS, "WORDS": WORDS, "others": others, "names_at": _names_at,
-        "version": __version__,
+        "version": __version__, "uncovered": uncovered, "OTHER_PAIRS": OTHER_PAIRS, "LAST_COMMENTS": LAST_COMMENTS,
     }  # fmt: skip
     return environment
 

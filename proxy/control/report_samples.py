@@ -7,6 +7,7 @@ out is marked.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -97,7 +98,15 @@ def around(rows: list[list[str]], own: str) -> list[list[str]]:
 
 
 def _window(rows: list[list[str]], places: list[int]) -> list[list[str]]:
-    near = {number + step for number in places for step in range(-AROUND, AROUND + 1)}
+    near = {number + step for number in places for step in range(-AROUND, AROUND + 1)} & {*range(len(rows))}
+    # A block around them that is no difference is shown whole or not at all: an end without its beginning misleads.
+    for passed, run in groupby(range(len(rows)), lambda number: rows[number][3] in WORDS):
+        block = {*run}
+        if passed and not block <= near and block.isdisjoint(places):
+            if len(block) > 2 * AROUND:
+                near -= block
+            elif block & near:
+                near |= block
     kept: list[list[str]] = []
     for number, (mark, left, right, what) in enumerate(rows):
         if number in near:

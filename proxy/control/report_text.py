@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from proxy.compare.evidence import counts
 from proxy.compare.readiness import Criterion, Readiness
 from proxy.compare.wording import number, percent, plural, seconds, share, until
-from proxy.control.findings import Finding
+from proxy.control.findings import LAST_COMMENTS, Finding
 from proxy.control.marked import SIGNS, UNPLACED, WORDS, sign
 from proxy.control.report import Report, RouteReport, Shown
 from proxy.control.report_figures import begun, stamp
@@ -28,19 +28,41 @@ TOP_NEVER = 10
 VERDICTS = {"ready": "ready", "not-ready": "not ready", "inconclusive": "inconclusive"}
 STATES = {"not-met": "not met", "unknown": "not known yet", "met": "met", "not-asked": "does not apply"}
 """States of a criterion in words, in the order in which they are read."""
+OTHER_PAIRS = (
+    "Compared pairs are of the evidence alone. Errors, times, drops, fallbacks and coverage are kept by the hour: they "
+    "may count pairs from before it began, too, and such without a verdict."
+)
+"""Why figures of criteria beside each other are not of equally many pairs."""
 
 
 def markdown(report: Report) -> str:
     """The whole report."""
     lines = [f"# Migration report, {stamp(report.at)}", ""]
     if not report.routes:
-        return "\n".join([*lines, "No routes: everything goes to legacy.", ""])
+        return "\n".join([*lines, "No routes: everything goes to legacy.", "", *uncovered(report), ""])
     head = ["route", "verdict", "next", "stage", f"requests ({report.window_hours} h)", "compared", "mismatched"]
     lines += table(head, _summary(report), 4)
     lines += ["", "Compared and mismatched are pairs of the evidence; each route's part says since when."]
+    lines += ["", *uncovered(report)]
     for route in report.routes:
         lines += ["", *_route(route)]
     return "\n".join([*lines, ""])
+
+
+def uncovered(report: Report) -> list[str]:
+    """A sentence on the traffic that the parts of the routes leave out; none in the report of one route."""
+    found = report.uncovered
+    if found is None or not found.requests:
+        return []
+    of = f"{number(found.requests, 'request')} ({found.span})"
+    told = f"Routes name every one of {of}"
+    if found.unrouted:
+        told = f"No route names {found.unrouted:,} of {of}: {share(found.unrouted / found.requests)}"
+        told += ", which only legacy answers, and of which this report says nothing more"
+    if found.without_candidate:
+        lone = f"{found.without_candidate:,} ({share(found.without_candidate / found.requests)})"
+        told += f"; {lone} {plural(found.without_candidate, 'is', 'are')} of routes without a candidate"
+    return [f"{told}."]
 
 
 def table(head: Row, rows: list[Row], right_from: int) -> list[str]:
@@ -82,11 +104,11 @@ def _route(route: RouteReport) -> list[str]:
     lines += [f"- Stage: {_stage_line(route)}", *_traffic(route)]
     for title, part in (
         (f"What was asked for ({spans['readiness']})", _criteria(found)),
-        (f"Differences ({spans['differences']})", _differences(route)),
+        (f"Differences ({spans['differences']})", [*_differences(route), *_said(route.differences[:TOP_DIFFERENCES])]),
         ("Recorded pairs", _pairs(route.differences)),
-        (f"Noise: legacy differs from itself here ({spans['noise']})", [*_noise(route.noise), *_more(route, "noise")]),
-        (f"Accepted ({spans['accepted']})", [*_accepted(route.accepted), *_more(route, "accepted")]),
-        (f"Fixed ({spans['fixed']})", [*_fixed(route.fixed), *_more(route, "fixed")]),
+        (f"Noise: legacy differs from itself here ({spans['noise']})", _listed(route, "noise", _noise(route.noise))),
+        (f"Accepted ({spans['accepted']})", _listed(route, "accepted", _accepted(route.accepted))),
+        (f"Fixed ({spans['fixed']})", _listed(route, "fixed", _fixed(route.fixed))),
         (f"Coverage ({spans['coverage']})", _coverage(route)),
         (f"Times ({spans['latency']})", _times(route)),
         ("Rules in force (now)", _rules(route) if route.candidate else []),
@@ -106,7 +128,8 @@ def criteria(found: Readiness) -> list[Criterion]:
 
 def _criteria(found: Readiness) -> list[str]:
     rows = [[STATES[each.state], f"`{each.name}`", _sentence(each.sentence)] for each in criteria(found)]
-    return table(["", "criterion", "found"], rows, 3) if rows else []
+    lines = table(["", "criterion", "found"], rows, 3) if rows else []
+    return [*lines, "", OTHER_PAIRS] if rows and found.compared else lines
 
 
 def _sentence(text: str) -> str:
@@ -183,6 +206,26 @@ def _more(route: RouteReport, name: str, cut: int = 0) -> list[str]:
     more = route.not_listed[name] + cut
     state = "open" if name == "differences" else name
     return ["", f"{more:,} more: `banyan diffs {route.route} --state {state}`."] if more else []
+
+
+def _listed(route: RouteReport, name: str, lines: list[str]) -> list[str]:
+    """A table of settled differences, with how many more there are and what people said of them."""
+    return [*lines, *_more(route, name), *_said(getattr(route, name))]
+
+
+def _said(shown: list[Shown]) -> list[str]:
+    """To whom differences are assigned, and the last of what was written about each."""
+    lines = []
+    for it in (each.finding for each in shown):
+        name, earlier = f"- `{it.fingerprint}`", len(it.comments) - LAST_COMMENTS
+        if it.owner:
+            lines.append(f"{name} is assigned to {plain_cell(it.owner, 80)}.")
+        if earlier > 0:
+            lines.append(f"{name}: {number(earlier, 'earlier comment')}: `banyan diffs {it.route} --json`.")
+        for comment in it.comments[-LAST_COMMENTS:]:
+            when = visible(comment.at, 40)[:16].replace("T", " ")
+            lines.append(f"{name}, {plain_cell(comment.actor, 80)}, {when} UTC: {plain_cell(comment.text)}")
+    return ["", *lines] if lines else []
 
 
 def _pairs(shown: list[Shown]) -> list[str]:
@@ -345,6 +388,9 @@ def _rules(route: RouteReport) -> list[str]:
     rows = [[rule.name, code_span(rule.path, 80) if rule.path else "", plain_cell(rule.what)] for rule in route.rules]
     lines = table(["rule", "where", "what"], rows, 3) if rows else []
     if passed := sum(route.expected.values()):
-        what = f"{number(passed, 'pair')} differed only in what was expected ({route.spans['expected']})"
+        what = (
+            f"As judged at the time, {number(passed, 'pair')} differed only in what was expected "
+            f"({route.spans['expected']}; those passed by rules count as equal above)"
+        )
         lines += ["", f"{what}: {counts(route.expected)}."]
     return lines

@@ -224,6 +224,15 @@ EVENTS = {
 }  # fmt: skip
 
 
+def test_following_the_file_again_says_what_the_stage_is_now_taken_from(show: Show) -> None:
+    event = {
+        "at": time.time(), "actor": "ann", "action": "follow-file", "route": "orders-read", "reason": "over",
+        "before": {"stage": "canary", "percent": 5}, "after": {},
+    }  # fmt: skip
+    row = re.split(r"  +", show({"events": [event]}, "--events").splitlines()[1])
+    assert row[4:] == ["canary 5 %", "as the file says", "over"]
+
+
 def test_events_are_a_table_of_who_did_what_and_why(show: Show) -> None:
     for event in EVENTS["events"]:
         event["at"] = time.time() - 3 * 60 - 5

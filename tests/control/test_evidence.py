@@ -18,6 +18,8 @@ from proxy.control.evidence import Verdicts, make_report
 from proxy.control.inbox import Inbox
 from proxy.control.ledger import Ledger
 from proxy.control.operations import RefusedError
+from proxy.control.report import Uncovered
+from proxy.core.snapshot import NO_ROUTE_ID
 from proxy.messages import CompareCounters, Histogram, Paired, RouteCounters
 from proxy.store.batch import Batch, Seen
 from proxy.store.evidence import EQUAL, INCOMPARABLE, MORE
@@ -69,8 +71,8 @@ class Known:
         batch.add_seen(Seen(fingerprint, "orders", kind, "$.total", at, at, 1, "1", "2"), None)
         await self.ledger.call(lambda: self.ledger.diffs.write(batch))
 
-    async def traffic(self, age: float, number: int = 200) -> None:
-        """Requests so long ago that were all shadowed."""
+    async def traffic(self, age: float, number: int = 200, route: str = "orders") -> None:
+        """Requests of a route so long ago that were all shadowed."""
         times = Histogram()
         times.counts[3] = number
         deltas = Paired()
@@ -79,7 +81,7 @@ class Known:
             requests={"GET 200 legacy": number}, shadow={"compared": number}, matched=number, paired=deltas,
             upstream_durations={"monolith": times}, shadow_durations={"orders": times},
         )  # fmt: skip
-        await self.ledger.call(lambda: self.ledger.counters.add(time.time() - age, {"orders": Tally(counted)}))
+        await self.ledger.call(lambda: self.ledger.counters.add(time.time() - age, {route: Tally(counted)}))
 
 
 @pytest.fixture
@@ -243,6 +245,14 @@ async def test_the_report_counts_by_the_hour_what_the_verdict_counts_in_all(know
     assert sum(hour.incomparable for hour in route.trend) == 1
     assert [shown.finding.fingerprint for shown in route.differences] == ["aa"]
     assert route.requests == 50
+
+
+async def test_the_report_of_all_routes_counts_what_no_route_named(known: Known) -> None:
+    await known.traffic(60, 30)
+    await known.traffic(60, 10, NO_ROUTE_ID)
+    made = await make_report(known, 24)  # type: ignore[arg-type]  # as above
+    assert made.uncovered == Uncovered(40, 10, 0, "last 24 h")
+    assert (await make_report(known, 24, "orders")).uncovered is None  # type: ignore[arg-type]
 
 
 async def test_pairs_from_before_a_clock_was_set_back_are_no_evidence_of_what_came_after(known: Known) -> None:

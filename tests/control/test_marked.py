@@ -92,6 +92,14 @@ def test_what_a_rule_lets_pass_in_an_item_that_moved_is_no_difference(word: str)
     assert whats(made) == [OWN, word, OWN]
 
 
+@pytest.mark.parametrize(("word", "what"), [("unordered", OWN), ("ignored", "ignored")])
+def test_a_list_in_any_order_goes_with_the_item_that_moved(word: str, what: str) -> None:
+    spans = [[0, 4, 0], [1, 2, word]]
+    made = record([["-", text, ""] for text in "1234"], spans)
+    made["differences"][0]["kind"] = "order"
+    assert whats(made) == [OWN, what, what, OWN]
+
+
 def test_equal_lines_are_marked_only_where_a_difference_has_one_line() -> None:
     rows = changed(("[", "["), ("1", "1"), ("2", "3"))
     assert whats(record([*rows], [[0, 3, 0]], [[0, 3, 0]])) == ["", "", OWN]

@@ -261,6 +261,13 @@ def test_what_is_ignored_is_kept_where_nothing_else_differs() -> None:
     assert [row[3] for row in around([["~", "a", "b", "ignored"]], "own")] == ["ignored"]
 
 
+def test_a_block_beside_the_difference_is_shown_whole_or_not_at_all() -> None:
+    own = ["~", "a", "b", "own"]
+    for size, shown in ((1, 1), (6, 6), (7, 0)):
+        rows = [["-", str(n), "", "accepted"] for n in range(size)] + [own]
+        assert [row[3] for row in around(rows, "own")] == ["accepted"] * shown + [""] * (size > shown) + ["own"]
+
+
 def test_the_difference_of_the_pair_is_kept_before_many_others() -> None:
     rows = [["~", "a", "b", "other"] for _ in range(100)] + [["~", "c", "d", "own"]]
     assert around(rows, "own")[-1] == ["~", "c", "d", "own"]
