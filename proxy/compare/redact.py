@@ -25,6 +25,7 @@ from proxy.compare.json_text import json_text
 from proxy.compare.masks import Key, configured_key, random_key
 from proxy.compare.secret_names import LABEL, Secret, Span, called, held, is_secret_name, spelling
 from proxy.compare.secret_shapes import AUTHORIZING, Shapes, is_card, is_made
+from proxy.compare.wording import plural
 from proxy.config.comparing import Redaction
 
 MAX_SHOWN = 120
@@ -245,7 +246,7 @@ class Redactor:
     def show(self, value: Any, *, secret: Secret) -> str:
         """A parsed JSON value for the one line of a difference: redacted, short; containers only by their size."""
         if isinstance(value, dict):
-            return f"object with {len(value)} members"
+            return f"object with {len(value)} {plural(len(value), 'member', 'members')}"
         if isinstance(value, list):
             return f"list of {len(value)}"
         if isinstance(value, str) and len(value) > 4 * MAX_SHOWN and secret is False:

@@ -43,7 +43,7 @@ def markdown(report: Report) -> str:
     head = ["route", "verdict", "next", "stage", f"requests ({report.window_hours} h)", "compared", "mismatched"]
     lines += table(head, _summary(report), 4)
     lines += ["", "Compared and mismatched are pairs of the evidence; each route's part says since when."]
-    lines += ["", *uncovered(report)]
+    lines += [line for told in uncovered(report) for line in ("", told)]
     for route in report.routes:
         lines += ["", *_route(route)]
     return "\n".join([*lines, ""])

@@ -261,7 +261,7 @@ def test_scalars_in_another_order_are_shown_from_where_they_differ() -> None:
 
 
 def test_items_that_nothing_identifies_are_shown_by_their_size() -> None:
-    assert moved([{"v": 1}, {"w": 2}], [{"w": 2}, {"v": 1}])[0] == "[object with 1 members, object with 1 members]"
+    assert moved([{"v": 1}, {"w": 2}], [{"w": 2}, {"v": 1}])[0] == "[object with 1 member, object with 1 member]"
 
 
 def test_items_that_moved_are_shown_from_one_place_on_whichever_side_they_are_of() -> None:

@@ -57,6 +57,27 @@ def test_the_verdicts_are_seen_first_and_nothing_is_wider_than_the_window(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [420, 560])
+def test_on_a_phone_labels_paths_and_sides_can_be_read(opened: Callable[..., Page], width: int) -> None:
+    page = opened(width=width)
+    assert page.evaluate(_SMALLEST_LABEL) >= 9  # CSS pixels
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    path, bar = (page.locator(f"#orders-read .kinds td {what}").first.bounding_box() for what in ("code", ".bar"))
+    assert path is not None
+    assert bar is not None
+    assert path["width"] > 250
+    assert bar["x"] + bar["width"] <= width
+    signs = page.evaluate(_SIGNS)
+    assert set(signs["both this"]) == {'"- ""+ "'}
+    assert set(signs["gone passed"]) == {'"- "'}
+
+
+def test_both_sides_of_a_changed_line_have_a_bar(opened: Callable[..., Page]) -> None:
+    page = opened()
+    bars = "(at) => [...document.querySelector('.row.both.this').children].map((c) => getComputedStyle(c).boxShadow)"
+    assert "none" not in page.evaluate(bars)
+
+
 def test_the_style_of_the_page_holds_under_its_policy(opened: Callable[..., Page]) -> None:
     page = opened()
     assert page.evaluate("getComputedStyle(document.querySelector('.badge')).borderRadius") == "16px"
@@ -109,6 +130,17 @@ def test_what_is_closed_on_the_screen_is_open_on_paper(opened: Callable[..., Pag
     assert closed.is_visible()
 
 
+_SMALLEST_LABEL = """() => Math.min(...[...document.querySelectorAll('.chart text')].map((text) =>
+  parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a))"""
+_SIGNS = """() => {
+  const found = {};
+  for (const row of document.querySelectorAll('.sides .row:not(.head, .gap, .same)')) {
+    const name = row.className.replace('row ', '');
+    const shown = [...row.querySelectorAll('code')].filter((code) => getComputedStyle(code).display !== 'none');
+    (found[name] ??= []).push(shown.map((code) => getComputedStyle(code, '::before').content).join(''));
+  }
+  return found;
+}"""
 _CONTRAST = """() => {
   const light = (colour) => {
     const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map((v) => v / 255)
