@@ -55,6 +55,7 @@ class _Line(NamedTuple):
     itself: bool
     place: tuple[int | str, int]
     carried: str = ""  # of an unordered list inside an item that moved: what is said of that item
+    first: int = 0  # the number of the first line of such a list
 
 
 _Told = tuple[str, _Line]
@@ -106,10 +107,12 @@ def mark_rows(record: dict[str, Any], standing: Callable[[str], str]) -> str:
     elsewhere: list[_Elsewhere] = []
     for same, run in groupby(record["side_by_side"], lambda row: row[0] == " "):
         told: tuple[list[_Told], list[_Told]] = ([], [])
+        begin = tuple(at)
         for row in run:
             for side, absent in ((0, "+"), (1, "-")):
                 if row[0] != absent:
-                    told[side].append((row[1 + side], tables[side].get(at[side], nothing)))
+                    line = tables[side].get(at[side], nothing)
+                    told[side].append((row[1 + side], _here(line, begin[side])))
                     at[side] += 1
         if not same:
             rows += [_row(left, right, whole=placed["whole"]) for left, right in _beside(*told)]
@@ -235,8 +238,13 @@ def _by_line(spans: list[list[Any]], shown: list[str], kinds: list[str], paired:
         for line in range(first, min(first + lines, MAX_LINES)):
             around = table.get(line)
             carried = _carried(around, kinds) if around and what == "unordered" else ""
-            table[line] = _Line(word, lines, itself, (what, nth), carried)
+            table[line] = _Line(word, lines, itself, (what, nth), carried, first)
     return table
+
+
+def _here(line: _Line, begin: int) -> _Line:
+    """A line of a stretch from line ``begin`` on. A list that began before it stands beside itself: it did not move."""
+    return line._replace(carried="") if line.carried and line.first < begin else line
 
 
 def _carried(around: _Line, kinds: list[str]) -> str:

@@ -100,6 +100,13 @@ def test_a_list_in_any_order_goes_with_the_item_that_moved(word: str, what: str)
     assert whats(made) == [OWN, what, what, OWN]
 
 
+def test_a_list_in_any_order_that_stands_beside_itself_is_no_difference_in_an_item_that_moved() -> None:
+    spans = [[0, 4, 0], [1, 2, "unordered"]]
+    made = record([["-", "1", ""], [" ", "2", "2"], ["-", "3", ""], ["-", "4", ""]], spans)
+    made["differences"][0]["kind"] = "order"
+    assert whats(made) == [OWN, "", "unordered", OWN]
+
+
 def test_equal_lines_are_marked_only_where_a_difference_has_one_line() -> None:
     rows = changed(("[", "["), ("1", "1"), ("2", "3"))
     assert whats(record([*rows], [[0, 3, 0]], [[0, 3, 0]])) == ["", "", OWN]
