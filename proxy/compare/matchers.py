@@ -256,7 +256,7 @@ def _opaque(value: Any) -> Reading | None:
     text = value if isinstance(value, str) else str(value)
     if not text or text.lower() in _NO_TOKENS or (len(text) >= _ZEROS and not text.strip("0-")):
         return None
-    bare = text.rstrip("=")
+    bare = text.rstrip("=") or text
     padding: Literal["padded", "bare", ""] = "padded" if len(bare) < len(text) else "bare" if len(bare) % 4 else ""
     symbols = frozenset(_GROUP_OF.get(ord(character), "other") for character in set(bare[:_MAX_TOKEN]))
     return Reading((isinstance(value, str),), _Token(len(bare), symbols, padding), float(len(bare)))

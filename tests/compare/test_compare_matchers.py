@@ -180,6 +180,8 @@ def test_urls(a: Any, b: Any, expected: str) -> None:
         ("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32, "format"),
         ("1234567890", "0000000000", "format"),
         ("4821", "0000", "equal"),
+        ("===", "a b", "equal"),
+        ("=", "==", "equal"),
         (ONE, ONE.replace("-", ""), "format"),
     ],
 )
@@ -230,6 +232,7 @@ scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40)
     | st.uuids().map(str) | st.datetimes().map(lambda moment: moment.isoformat() + "Z")
     | st.integers(10**8, 10**13) | st.from_regex(r"https?://[a-z.]{1,9}(/[a-z]{0,5})?", fullmatch=True)
+    | st.text("=+-_ aF0", max_size=4)  # what padding and alphabets of tokens are made of, at its smallest
 )  # fmt: skip
 
 
