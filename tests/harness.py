@@ -76,7 +76,10 @@ class Worker:
         self._news = asyncio.Condition()
         self.process: asyncio.subprocess.Process
 
-    async def start(self, *, comparator: bool = True, environ: dict[str, str] | None = None) -> Worker:
+    async def start(
+        self, *, comparator: bool = True, environ: dict[str, str] | None = None, before: str = ""
+    ) -> Worker:
+        """``before``: what the process does before the worker's own entry, as Python."""
         self._server = await asyncio.start_unix_server(self._supervise, str(self.folder / "supervisor.sock"))
         self._comparing: asyncio.Server | None = None
         if comparator:
@@ -85,7 +88,7 @@ class Worker:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
-                QUICK_FIGURES,
+                f"{before}{QUICK_FIGURES}",
                 str(self.folder),
                 "0",
                 stderr=stderr,
@@ -220,12 +223,16 @@ class Worker:
 
 @asynccontextmanager
 async def running(
-    document: dict[str, Any] | None = None, *, comparator: bool = True, environ: dict[str, str] | None = None
+    document: dict[str, Any] | None = None,
+    *,
+    comparator: bool = True,
+    environ: dict[str, str] | None = None,
+    before: str = "",
 ) -> AsyncIterator[Worker]:
-    """A worker of one's own."""
+    """A worker of one's own; for ``before`` see :meth:`Worker.start`."""
     worker = Worker()
     try:
-        await worker.start(comparator=comparator, environ=environ)
+        await worker.start(comparator=comparator, environ=environ, before=before)
         if document is not None:
             await worker.apply(document)
         yield worker

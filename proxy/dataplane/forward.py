@@ -324,9 +324,9 @@ async def sleep(exchange: Exchange, seconds: float) -> None:
     # leaves the rest to the sweep, so one is added.
     timer = asyncio.get_running_loop().call_later(seconds + 0.001, fiber.wake)
     try:
-        while monotonic() < by:
+        while (now := monotonic()) < by:  # one look at the clock: a pause that is over is no client that has left
             left_at = client.eof_at + exchange.runtime.clocks.half_closed if watched and client.eof else by
-            if client.lost or monotonic() >= left_at:
+            if client.lost or now >= left_at:
                 raise ExchangeError(FailureKind.CLIENT_LEFT)
             await fiber.park(min(by, left_at))
     finally:

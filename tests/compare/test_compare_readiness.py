@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from proxy.compare.evidence import Evidence
 from proxy.compare.readiness import Criterion, Readiness, assess
-from proxy.compare.wording import times
 from proxy.config.comparing import ReadyWhen
 from proxy.messages import DELTA_BUCKETS_SECONDS, DURATION_BUCKETS_SECONDS, Histogram, Paired
 
@@ -58,20 +57,6 @@ def test_a_verdict_on_pairs_that_are_equal_by_rules_says_so() -> None:
     found = assess(good(by_rules=3999), WANTED).summary
     assert found == "Ready: every criterion is met by 4,000 comparisons, 99.97 % of them equal only by the rules."
     assert assess(good(by_rules=2000), WANTED).summary == "Ready: every criterion is met by 4,000 comparisons."
-
-
-@pytest.mark.parametrize(
-    ("ratio", "shown"), [(1099.2, "1,100"), (53.4, "53"), (2.04, "2"), (1.25, "1.2"), (0.00001, "0.00001")]
-)
-def test_ratios_have_no_exponent(ratio: float, shown: str) -> None:
-    assert times(ratio, 1.5) == f"{shown} times"
-
-
-@pytest.mark.parametrize(
-    ("ratio", "shown"), [(1.516, "1.52"), (1.5003, "1.5003"), (1.5, "1.5"), (1.4996, "1.5"), (2, "2")]
-)
-def test_a_ratio_above_the_limit_is_seen_to_be_above_it(ratio: float, shown: str) -> None:
-    assert times(ratio, 1.5) == f"{shown} times"
 
 
 def test_no_data_is_inconclusive() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from harness import NO_BREAKER, Act, Message, Upstream, Worker, migration, ok, request, reset, until
+from harness import NO_BREAKER, Act, Message, Upstream, Worker, migration, ok, request, reset, running, until
 
 from proxy.dataplane.worker import Worker as WorkerProcess
 from proxy.messages import BreakerFigures
@@ -213,6 +213,20 @@ async def test_a_drilled_request_that_fails_does_not_count_for_the_breaker(worke
         counters = await worker.route("rehearsed")
         assert counters.fallbacks == {"timeout": 1}
         assert (await breaker(worker, "rehearsed")).state == "closed"
+
+
+SLOW_CLOCK = """
+import time
+from proxy.dataplane import forward
+forward.monotonic = lambda: time.sleep(0.02) or time.monotonic()
+"""
+
+
+async def test_a_pause_that_ends_between_two_looks_at_the_clock_costs_no_client_its_answer() -> None:
+    async with Upstream() as legacy, Upstream() as candidate, running(before=SLOW_CLOCK) as worker:
+        more: dict[str, Any] = {"drills": "allowed", "faults": [{"delay": "30ms"}], "shadow": NO_SHADOW}
+        await worker.apply(migration(legacy, candidate, "paused", "live", **more))
+        assert [(await worker.ask()).status for _ in range(3)] == [200] * 3
 
 
 async def test_a_drill_that_aborts_with_a_4xx_is_an_answer_like_the_candidates_and_not_rescued(worker: Worker) -> None:
