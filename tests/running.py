@@ -190,7 +190,7 @@ def alive(pid: int) -> bool:
 
 
 CONFIGURATION = """\
-version: 1
+overload: {{shadow_lag: 0s, refuse_lag: 0s}}  # a slow machine is not what is looked for here
 listen: 127.0.0.1:0
 admin: {{listen: "127.0.0.1:0"}}
 workers: {workers}

@@ -57,6 +57,7 @@ admin:
   tokens: [{{name: ops, role: operator, token: "${{ADMIN}}"}}]
 tester_key: "${{TESTER}}"
 workers: 1
+overload: {{shadow_lag: 0s, refuse_lag: 0s}}
 store: sqlite:///{folder}/banyan.db
 access_log: {{file: "{folder}/access.log"}}
 redaction: {{keys_file: keys.txt}}
