@@ -302,15 +302,15 @@ async def test_how_long_clients_take_to_send_their_bodies_does_not_lower_the_ada
     async def upload() -> int:
         async with await worker.connect() as client:
             client.send(request("/", "Content-Length: 2", method="POST") + b"a")
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.5)
             client.send(b"b")
             return (await client.answer()).status
 
     async def limit() -> int:
         return (await worker.stats()).upstreams["candidate"].limit
 
-    async with Upstream() as legacy, Upstream(lambda _: Act(ok(), delay=0.05)) as candidate:
-        adaptive = {"min": 2, "max": 64, "window": "100ms", "tolerance": 5}
+    async with Upstream() as legacy, Upstream(lambda _: Act(ok(), delay=0.1)) as candidate:
+        adaptive = {"min": 2, "max": 64, "window": "100ms", "tolerance": 8}
         more = {"adaptive_concurrency": adaptive, "shadow": NO_SHADOW, "breaker": NO_BREAKER}
         await worker.apply(migration(legacy, candidate, "uploads", "retired", **more))
         async with asyncio.timeout(20):
