@@ -44,6 +44,8 @@ class Configuration:
         self._files: tuple[Path, ...] = ()
         self._document: dict[str, Any] = {}
         self._take(started)
+        self.at_start = self.look()
+        """What the files held when they were first read: a change while the rest starts is found by the first watch."""
 
     def resolve(self, listen: list[str]) -> None:
         """Where clients really connect, port 0 replaced; for the children's document."""

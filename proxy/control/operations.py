@@ -243,7 +243,7 @@ class Operations:
 
     async def watch(self) -> None:
         """Reload when the files changed and then stood still for one look: half-written folders are not taken."""
-        seen = self._looked = await asyncio.to_thread(self.configuration.look)
+        seen = self._looked = self._looked or self.configuration.at_start
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = await asyncio.to_thread(self.configuration.look)

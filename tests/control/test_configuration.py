@@ -52,6 +52,13 @@ def test_faults_keep_the_last_good_one_until_they_are_mended(folder: Folder) -> 
     assert (configuration.generation, configuration.faults) == (2, [])
 
 
+def test_a_change_while_the_rest_starts_is_seen_against_what_was_read(folder: Folder) -> None:
+    configuration = Configuration(folder.file, {})
+    assert configuration.at_start == configuration.look()
+    folder.write(store="other.db")
+    assert configuration.at_start != configuration.look()
+
+
 def test_first_load_with_faults_raises(folder: Folder) -> None:
     folder.write(legacy="legacy: nobody")
     with pytest.raises(ConfigError):
