@@ -45,7 +45,7 @@ class Configuration:
         self._document: dict[str, Any] = {}
         self._take(started)
         self.at_start = self.look()
-        """What the files held when they were first read: a change while the rest starts is found by the first watch."""
+        """Their identity (:meth:`look`) when they were first read."""
 
     def resolve(self, listen: list[str]) -> None:
         """Where clients really connect, port 0 replaced; for the children's document."""

@@ -76,7 +76,7 @@ class Operations:
         # New at each start: it only has to tell this process from others that a request may pass through.
         self._instance = f"banyan-{secrets.token_hex(4)}"
         self._changing = asyncio.Lock()
-        self._looked = ""  # the files' identity when they were last read
+        self._looked = configuration.at_start  # the files' identity when they were last read
 
     # -- what holds -------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Operations:
 
     async def watch(self) -> None:
         """Reload when the files changed and then stood still for one look: half-written folders are not taken."""
-        seen = self._looked = self._looked or self.configuration.at_start
+        seen = self._looked
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = await asyncio.to_thread(self.configuration.look)

@@ -96,6 +96,7 @@ class RoutePlan:
         "shadow_methods",
         "shadows",
         "stage",
+        "unpaired_methods",
     )
 
     def __init__(self, index: int, route: Route, settings: Settings, generation: int) -> None:
@@ -118,12 +119,13 @@ class RoutePlan:
         eligible = frozenset(shadow.methods) if shadow.sample > 0 and not self.killed else frozenset[str]()
         self.shadow_methods = eligible if rule.shadow_of_legacy else frozenset[str]()
         """Methods for which the candidate is asked about requests that legacy answers."""
-        reverse = rule.shadow_of_candidate == "legacy" or (
-            rule.shadow_of_candidate == "legacy-if-reverse" and shadow.reverse
-        )
+        if_told = rule.shadow_of_candidate == "legacy-if-reverse"
+        reverse = rule.shadow_of_candidate == "legacy" or (if_told and shadow.reverse)
         # Legacy made no promise about X-Banyan-Shadow, so it is never asked twice about what may write.
         self.reverse_methods = eligible & SAFE_METHODS if reverse else frozenset[str]()
         """Methods for which legacy is asked about requests that the candidate answers."""
+        self.unpaired_methods = eligible if if_told and not shadow.reverse else frozenset[str]()
+        """Methods of which what the candidate answers is compared with nothing, for want of ``shadow.reverse``."""
         compare = compare_of(settings, route)
         self.compare_headers = tuple(dict.fromkeys(name.lower().encode("latin-1") for name in compare.headers))
         self.equal_bytes_match = not (compare.rename or compare.map)

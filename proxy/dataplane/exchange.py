@@ -195,11 +195,11 @@ class Exchange:
     def _settle(self) -> None:
         decision, stats = self.decision, self.stats
         stats.request(self.request.method, self.status, self.arm, decision.reason, self.now - self.started)
-        if self.arm == "candidate" and decision.plan is not None:
-            plan = decision.plan
-            if plan.fixed is None and not plan.reverse_methods and self.request.method in plan.shadow_methods:
+        plan = decision.plan
+        if plan is not None:
+            if self.arm == "candidate" and self.request.method in plan.unpaired_methods:
                 stats.counters.unpaired += 1
-        elif decision.plan is None and (decision.reason == "ambiguous-path" or self._failure is _AMBIGUOUS):
+        elif decision.reason == "ambiguous-path" or self._failure is _AMBIGUOUS:
             self._worker.ambiguous += 1
         if self._shadow_wanted:
             self.shadow_dropped("client-left" if self.client.lost else "not-sent")

@@ -1,12 +1,17 @@
 """The last good configuration, and what a reload may not do."""
 
+import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from proxy.control.configuration import Configuration
+from proxy.control.operations import Operations
 from proxy.errors import ConfigError
+from proxy.wire.tasks import spawn
 
 TEXT = """\
 version: 1
@@ -52,11 +57,24 @@ def test_faults_keep_the_last_good_one_until_they_are_mended(folder: Folder) -> 
     assert (configuration.generation, configuration.faults) == (2, [])
 
 
-def test_a_change_while_the_rest_starts_is_seen_against_what_was_read(folder: Folder) -> None:
+async def test_files_that_change_before_the_watch_begins_are_taken(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.operations.WATCH_SECONDS", 0.01)
     configuration = Configuration(folder.file, {})
-    assert configuration.at_start == configuration.look()
+    parts: Any = SimpleNamespace(tell=None, expect=None)
+    operations = Operations(configuration, parts, parts, parts)
+    reloaded = asyncio.Event()
+
+    async def reload(_: str) -> None:
+        reloaded.set()
+
+    monkeypatch.setattr(operations, "reload", reload)
     folder.write(store="other.db")
-    assert configuration.at_start != configuration.look()
+    watching = spawn(operations.watch(), "watch")
+    async with asyncio.timeout(15):
+        await reloaded.wait()
+    watching.cancel()
 
 
 def test_first_load_with_faults_raises(folder: Folder) -> None:
